@@ -1,0 +1,35 @@
+"""One hash for all that a result depends on: parameters, data and code."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+
+def fingerprint(params: BaseModel, files: Iterable[Path]) -> str:
+    """SHA-256 (64 hexadecimal digits) of the parameters, the files and the running code.
+
+    The code is the stage's script and the modules of this package that it has imported: the same
+    files as its `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
+    """
+    hashes = {"params": params.model_dump(), "files": file_hashes(files)}
+    hashes["code"] = file_hashes(_running_code())
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def file_hashes(files: Iterable[Path]) -> dict[str, str]:
+    """File name and SHA-256 of each file."""
+    hashes = {}
+    for path in files:
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _running_code() -> list[Path]:
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "lesion"]
+    files = [module.__file__ for module in [sys.modules["__main__"], *modules]]
+    return sorted(Path(file) for file in files if file)

@@ -1,0 +1,23 @@
+"""From the bytes of a photograph to the numbers that the network takes."""
+
+import torch
+from torch import Tensor
+
+# ImageNet's mean and deviation per channel: near enough to skin, and what pre-trained nets expect.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 RGB images, B×H×W×3, as float32 in [0, 1], B×3×H×W.
+
+    The memory stays in place: B×H×W×3 seen as B×3×H×W is what torch calls channels-last.
+    """
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def to_model_input(images: Tensor) -> Tensor:
+    """`images`, B×3×H×W in [0, 1], with the mean and deviation that the network expects."""
+    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    deviation = torch.tensor(DEVIATION, device=images.device).view(3, 1, 1)
+    return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)

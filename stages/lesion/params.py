@@ -1,0 +1,138 @@
+"""params.yaml: which parameters each stage has, their types and ranges.
+
+Each model's fields are exactly the `params:` of that stage in dvc.yaml.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, get_args
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from lesion.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Threads = Annotated[int, Field(ge=0, le=1024)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class StageParams(BaseModel):
+    """Frozen, and strict: `"3"` is no number, `1.0` no whole number, `true` not 1."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DownloadParams(StageParams):
+    source: Annotated[str, Field(min_length=1)]
+
+
+class PreprocessParams(StageParams):
+    image_size: Annotated[int, Field(ge=16, le=4096)]
+    val_fraction: Share
+    test_fraction: Share
+    split_seed: Seed
+    max_rejected: Share
+
+
+class TrainParams(StageParams):
+    seed: Seed
+    threads: Threads
+    precision: Precision
+    width: Annotated[int, Field(ge=1, le=1024)]
+    depth: Annotated[int, Field(ge=1, le=8)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    lr: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=10)]
+    average_decay: Share
+    augmentation: Annotated[float, Field(ge=0, le=1)]
+
+
+class EvaluateParams(StageParams):
+    threads: Threads
+    precision: Precision
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+
+
+class PlotParams(StageParams):
+    panel_images: Annotated[int, Field(ge=1, le=20)]
+
+
+ALL_STAGES = (DownloadParams, PreprocessParams, TrainParams, EvaluateParams, PlotParams)
+
+AnyParams = TypeVar("AnyParams", bound=StageParams)
+
+
+def load(stage: type[AnyParams], path: Path = PARAMS_FILE) -> AnyParams:
+    """The parameters of one stage.
+
+    The whole file is checked, so that a mistake in a late stage's parameter stops the first.
+
+    Raises:
+        InputError: a key is unknown, missing, of the wrong type or out of range.
+    """
+    values = read(path)
+    known = [name for model in ALL_STAGES for name in model.model_fields]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{path}: unknown parameter '{name}'; {_suggestion(name, known)}")
+    for model in ALL_STAGES:
+        _check(model, values, path)
+    return _check(stage, values, path)
+
+
+def read(path: Path = PARAMS_FILE) -> dict:
+    """The file's keys and values, unchecked, by the rules of YAML 1.2, where 1e-5 is a number."""
+    try:
+        values = YAML(typ="safe").load(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; expected in the project's root") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise InputError(f"{path}, line {line}: {error.problem}; expected `name: value`") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: found {values!r}; expected lines of the form `name: value`")
+    return values
+
+
+def _check(model: type[AnyParams], values: dict, path: Path) -> AnyParams:
+    own = {name: values[name] for name in model.model_fields if name in values}
+    try:
+        return model(**own)
+    except ValidationError as error:
+        name = error.errors()[0]["loc"][0]
+        found = f"found {own[name]!r}" if name in own else "missing"
+        allowed = _allowed(model.model_fields[name])
+        raise InputError(f"{path}: parameter '{name}': {found}; expected {allowed}") from None
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a parameter may be, in words."""
+    if choices := get_args(field.annotation):
+        return "one of " + ", ".join(map(str, choices))
+    words = {int: "a whole number", float: "a number", str: "a name"}[field.annotation]
+    limits = {
+        Ge: ("at least", "ge"),
+        Gt: ("above", "gt"),
+        Le: ("at most", "le"),
+        Lt: ("below", "lt"),
+    }
+    bounds = [
+        f"{limits[type(bound)][0]} {getattr(bound, limits[type(bound)][1])}"
+        for bound in field.metadata
+        if type(bound) in limits
+    ]
+    return " ".join([words, " and ".join(bounds)]).strip()
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean '{near[0]}'?"
+    return "expected one of " + ", ".join(sorted(set(known)))

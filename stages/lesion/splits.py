@@ -1,0 +1,34 @@
+"""Which pairs are for training, validation and test."""
+
+import hashlib
+
+SPLITS = ("train", "validation", "test")
+
+
+def assign_splits(
+    official: dict[str, str], val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, str]:
+    """The split of each id, given the `official` one of each id.
+
+    A split that the data set has is left alone. One that it lacks is taken out of its training
+    split, by a hash of the id rather than by shuffling: so an id stays where it is when others are
+    added, and on whichever machine.
+    """
+    present = set(official.values())
+    validation = 0.0 if "validation" in present else val_fraction
+    test = 0.0 if "test" in present else test_fraction
+    splits = dict(official)
+    for name, split in official.items():
+        if split == "train":
+            place = _place(name, seed)
+            if place < validation:
+                splits[name] = "validation"
+            elif place < validation + test:
+                splits[name] = "test"
+    return splits
+
+
+def _place(name: str, seed: int) -> float:
+    """A number in [0, 1) that looks random and depends on the name and the seed alone."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
