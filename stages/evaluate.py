@@ -24,7 +24,7 @@ from lesion.device import prepare
 from lesion.files import whole_folder, write_csv, write_json
 from lesion.images import decode_mask, encode_mask, resize_image
 from lesion.predict import Predictor
-from lesion.progress import progress
+from lesion.progress import Progress
 from lesion.scores import Confusion, ImageScores, summarise
 from lesion.weights import WEIGHTS_FILE, load_model
 
@@ -76,10 +76,11 @@ def probability_maps(
     predictor: Predictor, images: np.ndarray, device: torch.device, what: str
 ) -> Iterator[np.ndarray]:
     """Lesion probabilities of N×H×W×3 uint8 images, a batch (B×H×W float32) at a time."""
-    starts = range(0, len(images), BATCH)
-    for start in progress(starts, what, len(starts), "batches"):
-        batch = torch.from_numpy(images[start : start + BATCH].copy())
-        yield predictor(batch.to(device)).cpu().numpy()
+    with Progress(what, len(images), "images") as progress:
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(images[start : start + BATCH].copy())
+            yield predictor(batch.to(device)).cpu().numpy()
+            progress.update(len(batch))
 
 
 def score_split(

@@ -19,7 +19,7 @@ from lesion.cli import run
 from lesion.errors import ImageError, InputError
 from lesion.files import whole_folder, write_csv
 from lesion.images import decode_image, decode_mask, resize_image, resize_mask
-from lesion.progress import progress
+from lesion.progress import Progress
 from lesion.splits import SPLITS, assign_splits
 
 RAW = Path("raw")
@@ -70,8 +70,11 @@ def write_split(folder: Path, split: str, pairs: pd.DataFrame, side: int) -> pd.
                 return {"height": None, "width": None, "reason": str(error)}
 
         # Threads do: decoding and resizing leave Python's lock to others.
-        with ThreadPoolExecutor() as pool:
-            done = list(progress(pool.map(convert, range(count)), split, count, "images"))
+        done = []
+        with ThreadPoolExecutor() as pool, Progress(split, count, "images") as progress:
+            for result in pool.map(convert, range(count)):
+                done.append(result)
+                progress.update()
 
     results = pd.DataFrame(done, columns=["height", "width", "reason"], index=pairs.index)
     keep = results["reason"].isna().to_numpy()

@@ -24,7 +24,7 @@ from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import fingerprint
 from lesion.predict import Predictor
-from lesion.progress import bar
+from lesion.progress import Progress
 from lesion.training import EpochRecord, Split, Trainer
 from lesion.weights import WEIGHTS_FILE, Header, load_model, save_weights
 
@@ -65,7 +65,7 @@ def main() -> None:
 def fit(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
     """Runs the epochs that are left; after each, everything is saved and logged."""
     epochs, steps = trainer.params.epochs, trainer.steps_per_epoch
-    with bar("train", epochs * steps, "step") as progress:
+    with Progress("train", epochs * steps, "steps") as progress:
         progress.update(trainer.epoch * steps)
         while trainer.epoch < epochs:
             record = trainer.run_epoch(on_step=progress.update)
@@ -79,7 +79,7 @@ def fit(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
             save_checkpoint(CHECKPOINT, identity, trainer.state_dict())
             write_csv(HISTORY, pd.DataFrame([rounded(past) for past in trainer.history]))
             log.metrics(rounded(record), step=record.epoch)
-            progress.write(
+            progress.say(
                 f"epoch {record.epoch:3}/{epochs}  "
                 f"train loss {record.train_loss:.4f} dice {record.train_dice:.4f}  "
                 f"validation loss {record.val_loss:.4f} dice {record.val_dice:.4f}"

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lesion import synthetic
-from lesion.synthetic import lesion_image, write_archives
+from lesion.synthetic import archives, lesion_image, write_archives
+from lesion.synthetic.__main__ import main
 
 COUNTS = {"train": 3, "validation": 2, "test": 2}
 OFFICIAL = {
@@ -226,7 +226,7 @@ def test_a_split_without_images_gets_no_archives(tmp_path):
 
 def test_a_failure_while_writing_leaves_no_archive_behind(tmp_path, monkeypatch):
     pair = lesion_image(0, 24, 24)
-    monkeypatch.setattr(synthetic, "lesion_image", Mock(side_effect=[pair, pair, OSError("full")]))
+    monkeypatch.setattr(archives, "lesion_image", Mock(side_effect=[pair, pair, OSError("full")]))
     with pytest.raises(OSError, match="full"):
         write_archives(tmp_path, {"train": 2, "test": 2}, size=24, seed=0)
     assert list(tmp_path.iterdir()) == []
@@ -249,12 +249,12 @@ def test_wrong_requests_are_refused_and_write_nothing(tmp_path, counts, size, me
 def test_command_line_writes_the_archives(tmp_path, monkeypatch):
     arguments = ["synthetic", str(tmp_path), "--train=1", "--validation=0", "--test=1", "--size=24"]
     monkeypatch.setattr("sys.argv", arguments)
-    synthetic.main()
+    main()
     assert len(list(tmp_path.glob("*.zip"))) == 4
 
 
 def test_command_line_help_names_the_defaults(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["synthetic", "--help"])
     with pytest.raises(SystemExit):
-        synthetic.main()
+        main()
     assert capsys.readouterr().out.count("default:") == 5

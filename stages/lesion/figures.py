@@ -48,17 +48,19 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def curves(history: pd.DataFrame, note: str) -> Figure:
     """Loss and Dice of training and validation by epoch, the kept epoch marked."""
+    best = history.loc[history["val_dice"].idxmax()]
     with rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
-        best = history.loc[history["val_dice"].idxmax()]
-        for axes, quantity, title in zip(
-            figure.subplots(1, 2), ("loss", "dice"), ("Loss (BCE + Dice)", "Dice"), strict=True
-        ):
+        left, right = figure.subplots(1, 2)
+        for axes, quantity in ((left, "loss"), (right, "dice")):
             _curve(axes, history, quantity)
             axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2)
-            axes.set(xlabel="Epoch", title=title)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.annotate(
+            axes.set_xlabel("Epoch")
+        left.set(title="Loss (BCE + Dice)", ylim=(0, None))
+        left.legend(loc="upper right")
+        right.set(title="Dice", ylim=(0, 1))
+        right.annotate(
             f"kept: epoch {best['epoch']:.0f}\nvalidation Dice {best['val_dice']:.3f}",
             (best["epoch"], 0.03),
             xycoords=("data", "axes fraction"),
@@ -67,8 +69,6 @@ def curves(history: pd.DataFrame, note: str) -> Figure:
             horizontalalignment="right",
             color=GREY,
         )
-        axes.legend(loc="center right")
-        axes.set_ylim(top=1)
         figure.suptitle(note, fontsize=9, color=GREY)
     return figure
 
@@ -88,13 +88,15 @@ def panels(groups: dict[str, list[Example]], note: str) -> Figure:
     The prediction lies over the greyed image: yellow where it is right, orange where it is not
     lesion, blue where lesion was missed.
     """
-    count = sum(map(len, groups.values()))
+    rows = [(group, example) for group, examples in groups.items() for example in examples]
+    # Rows as high as their pictures are at equal width, so that none stands in white.
+    heights = [example.image.shape[0] / example.image.shape[1] for _, example in rows]
     with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(7.2, 1.9 * count + 0.8), layout="constrained")
-        grid = figure.subplots(count, 3, squeeze=False)
+        figure = Figure(figsize=(7.2, 2.05 * sum(heights) + 0.9), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+        grid = figure.subplots(len(rows), 3, squeeze=False, height_ratios=heights)
         for axes, title in zip(grid[0], ("Input", "Ground truth", "Prediction"), strict=True):
             axes.set_title(title, fontweight="bold")
-        rows = [(group, example) for group, examples in groups.items() for example in examples]
         for axes, (group, example) in zip(grid, rows, strict=True):
             pictures = (example.image, example.truth, overlay(example))
             for place, picture in zip(axes, pictures, strict=True):
@@ -129,7 +131,7 @@ def overlay(example: Example) -> np.ndarray:
     picture = np.repeat((0.6 * grey + 60)[..., None], 3, axis=2)
     truth, prediction = example.truth, example.prediction
     for where, colour, opacity in (
-        (truth & prediction, YELLOW, 0.35),
+        (truth & prediction, YELLOW, 0.5),
         (~truth & prediction, ORANGE, 0.75),
         (truth & ~prediction, BLUE, 0.75),
     ):

@@ -1,32 +1,32 @@
-"""How far long work has come."""
+"""How far long work has come: a bar where somebody watches, a line now and then in a log."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from tqdm import tqdm
 
-T = TypeVar("T")
-
-QUIET = 10.0  # seconds between lines where nobody watches: in a log, a bar is one line an update
+QUIET = 30.0  # seconds between two lines of a log
 
 
-def progress(items: Iterable[T], what: str, total: int, unit: str) -> Iterator[T]:
-    """`items`, with a bar that shows count, rate and time left."""
-    return iter(bar(what, total, unit, items))
+class Progress(tqdm):
+    """tqdm, which in a log writes whole lines instead of redrawing one."""
 
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.watched = sys.stderr.isatty()
+        super().__init__(
+            desc=what,
+            total=total,
+            unit=f" {unit}",
+            dynamic_ncols=True,
+            mininterval=0.1 if self.watched else QUIET,
+            bar_format=None
+            if self.watched
+            else "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left\n",
+            delay=0 if self.watched else QUIET,
+        )
 
-def bar(what: str, total: int, unit: str, items: Iterable | None = None) -> tqdm:
-    """A progress bar to be advanced by hand, or by going through `items`."""
-    watched = sys.stderr.isatty()
-    return tqdm(
-        items,
-        desc=what,
-        total=total,
-        unit=f" {unit}",
-        mininterval=0.2 if watched else QUIET,
-        ascii=not watched,
-        ncols=None if watched else 80,
-        dynamic_ncols=watched,
-        leave=True,
-    )
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        if self.watched:
+            self.write(line)
+        else:
+            print(line, flush=True)
