@@ -48,14 +48,18 @@ def main() -> None:
         print(f"going on after epoch {trainer.epoch} of {knobs.epochs}")
 
     with tracking.track(identity, resume_finished=False) as log:
-        log.params(params.read())
+        log.params(
+            params.load(params.DownloadParams).model_dump()
+            | params.load(params.PreprocessParams).model_dump()
+            | knobs.model_dump()
+        )
         fit(trainer, identity, log)
 
         best = trainer.best_record
         side = train.images.shape[1]
         header = Header(knobs.width, knobs.depth, side, identity, best.epoch)
         save_weights(MODEL / WEIGHTS_FILE, trainer.best, header)
-        numbers = {f"best_{name}": value for name, value in rounded(best).items()}
+        numbers = {f"best_{name}": value for name, value in rounded(best).items() if name != "lr"}
         write_json(METRICS, numbers)
         log.metrics(numbers)
         log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)

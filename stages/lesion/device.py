@@ -1,5 +1,6 @@
 """Where and how precisely the network computes."""
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
@@ -13,6 +14,9 @@ def prepare(threads: int) -> torch.device:
     """
     if threads:
         torch.set_num_threads(threads)
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # CUDA's condition for repeatability
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
