@@ -6,6 +6,7 @@ tells which split it holds and which of the two: `ISIC2018_Task1-2_Training_Inpu
 """
 
 import re
+import struct
 import threading
 import zipfile
 import zlib
@@ -19,6 +20,8 @@ _ARCHIVE_NAME = re.compile(r"_(Training|Validation|Test).*_(Input|Data|GroundTru
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 _MASK_SUFFIX = "_segmentation.png"
 _BESIDE = ("LICENSE.txt", "ATTRIBUTION.txt")  # lie in the official archives beside the images
+# What zipfile raises for archives that are cut, damaged, encrypted or packed in a way it lacks.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, struct.error)
 _EXPECTED = (
     "expected zip archives named like ISIC2018_Task1-2_Training_Input.zip and "
     "ISIC2018_Task1_Training_GroundTruth.zip"
@@ -121,7 +124,7 @@ class ArchiveReader:
                 self._archives[archive] = _open(self._folder / archive)
         try:
             return self._archives[archive].read(member)
-        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, KeyError) as error:
+        except _DAMAGE as error:
             raise ImageError(f"{archive}: {error}") from None
 
     def __enter__(self) -> "ArchiveReader":
@@ -137,7 +140,7 @@ def _open(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro`, which puts it there") from None
-    except zipfile.BadZipFile as error:
+    except (*_DAMAGE, ValueError) as error:
         raise InputError(
             f"{path}: not a whole zip archive ({error}, {path.stat().st_size} bytes); "
             "replace it by the original"
@@ -165,8 +168,12 @@ def _members(path: Path, *, masks: bool) -> dict[str, str]:
 
 def _is_synthetic(path: Path) -> bool:
     with _open(path) as archive:
-        notes = [name for name in archive.namelist() if name.endswith("/ATTRIBUTION.txt")]
-        return any(b"synthetic" in archive.read(name).lower() for name in notes)
+        names = archive.namelist()
+        notes = [name for name in names if PurePosixPath(name).name == "ATTRIBUTION.txt"]
+        try:
+            return any(b"synthetic" in archive.read(name).lower() for name in notes)
+        except _DAMAGE as error:
+            raise InputError(f"{path}: {error}; replace it by the original") from None
 
 
 def _require_same(

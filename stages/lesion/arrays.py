@@ -27,7 +27,7 @@ def load_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """
     images = _load(array_path(folder, split, "images"), dimensions=4)
     masks = _load(array_path(folder, split, "masks"), dimensions=3)
-    if images.shape[:3] != masks.shape:
+    if images.shape != (*masks.shape, 3):
         raise InputError(
             f"{folder}: {split} images are {images.shape}, masks {masks.shape}; "
             "run `dvc repro preprocess`"
@@ -37,13 +37,16 @@ def load_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def load_index(folder: Path, split: str) -> pd.DataFrame:
     """Id, original height and width, archives and members of each row of a split's arrays."""
-    table = pd.read_csv(folder / INDEX, dtype={"id": str})
+    try:
+        table = pd.read_csv(folder / INDEX, dtype={"id": str}, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{folder / INDEX}: not found; run `dvc repro`, which makes it") from None
     return table[table["split"] == split].reset_index(drop=True)
 
 
 def _load(path: Path, dimensions: int) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro`, which makes it") from None
     except ValueError as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pooch
 import requests
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -45,7 +45,7 @@ def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
     """
     try:
         entries = YAML(typ="safe").load(path)
-        return {name: Dataset.model_validate(entry) for name, entry in entries.items()}
+        return TypeAdapter(dict[str, Dataset]).validate_python(entries)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; expected in the project's root") from None
     except (YAMLError, AttributeError) as error:
@@ -54,6 +54,8 @@ def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{path}: {place}: found {first['input']!r}; {first['msg']}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def fetch(dataset: Dataset, folder: Path) -> list[Path]:

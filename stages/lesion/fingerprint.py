@@ -20,16 +20,16 @@ def fingerprint(params: BaseModel, files: Iterable[Path]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def file_hashes(files: Iterable[Path]) -> dict[str, str]:
-    """File name and SHA-256 of each file."""
-    hashes = {}
+def file_hashes(files: Iterable[Path]) -> list[tuple[str, str]]:
+    """File name and SHA-256 of each file, sorted."""
+    hashes = []
     for path in files:
         with path.open("rb") as file:
-            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+            hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return sorted(hashes)
 
 
 def _running_code() -> list[Path]:
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "lesion"]
-    files = [module.__file__ for module in [sys.modules["__main__"], *modules]]
+    files = [getattr(module, "__file__", None) for module in [sys.modules["__main__"], *modules]]
     return sorted(Path(file) for file in files if file)

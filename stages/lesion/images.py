@@ -36,10 +36,11 @@ def decode_mask(content: bytes) -> np.ndarray:
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """`image`, uint8 or float of any H and W, stretched to `height`×`width`."""
-    shrinks = height < image.shape[0] and width < image.shape[1]
-    # Each new pixel is the mean of the area that it covers; linear would skip pixels.
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=interpolation)
+    # A side that shrinks goes first: each new pixel is the mean of the area that it covers, where
+    # linear interpolation would skip pixels.
+    smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
+    image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -59,6 +60,9 @@ def _decode(content: bytes, mode: str, side: int | None) -> tuple[np.ndarray, tu
             width, height = image.size
             if side:
                 image.draft(mode, (side, side))
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+                eight_bits = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.asarray(Image.fromarray(eight_bits).convert(mode)), (height, width)
             return np.asarray(image.convert(mode)), (height, width)
     except UnidentifiedImageError:
         raise ImageError(f"not an image: its {len(content)} bytes begin {content[:8]!r}") from None

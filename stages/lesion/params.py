@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lesion.errors import InputError
 
@@ -97,6 +97,8 @@ def read(path: Path = PARAMS_FILE) -> dict:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise InputError(f"{path}, line {line}: {error.problem}; expected `name: value`") from None
+    except (YAMLError, ValueError) as error:  # a character, say, that YAML has no place for
+        raise InputError(f"{path}: {error}; expected lines of the form `name: value`") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: found {values!r}; expected lines of the form `name: value`")
     return values
@@ -133,6 +135,6 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    if near := difflib.get_close_matches(name, known, n=1):
+    if near := difflib.get_close_matches(str(name), known, n=1):
         return f"did you mean '{near[0]}'?"
     return "expected one of " + ", ".join(sorted(set(known)))

@@ -12,7 +12,7 @@ import os
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Tracker:
             print(f"warning: MLflow does not record this run: {reason[:200]}")
 
     def params(self, values: dict[str, Any]) -> None:
-        self.attempt(mlflow.log_params, values)
+        self.attempt(_log_params, values)
 
     def tags(self, values: dict[str, Any]) -> None:
         self.attempt(mlflow.set_tags, values)
@@ -82,9 +82,9 @@ def track(fingerprint: str, *, resume_finished: bool) -> Iterator[Tracker]:
     try:
         yield tracker
     except BaseException:
-        tracker.attempt(mlflow.end_run, "FAILED")
+        _end("FAILED")
         raise
-    tracker.attempt(mlflow.end_run, "FINISHED")
+    _end("FINISHED")
 
 
 def _start(fingerprint: str, resume_finished: bool) -> None:
@@ -132,6 +132,18 @@ def _open_store() -> str:
         if found := mlflow.get_experiment_by_name(EXPERIMENT):
             return found.experiment_id
         return mlflow.create_experiment(EXPERIMENT, (root / "mlartifacts").as_uri())
+
+
+def _end(status: str) -> None:
+    # Also where logging has failed: otherwise the run would stay the active one of this process.
+    with suppress(Exception):
+        mlflow.end_run(status)
+
+
+def _log_params(values: dict[str, Any]) -> None:
+    # MLflow refuses to change a parameter; a run that is gone on with has its own already.
+    known = mlflow.active_run().data.params
+    mlflow.log_params({name: value for name, value in values.items() if name not in known})
 
 
 def _git_commit() -> str | None:

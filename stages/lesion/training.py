@@ -8,6 +8,7 @@ last epoch ends, bit for bit, where the uninterrupted one does.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from lesion.augment import augment
 from lesion.device import autocast
+from lesion.errors import InputError
 from lesion.inputs import to_model_input, to_unit
 from lesion.loss import segmentation_loss
 from lesion.unet import UNet
@@ -69,6 +71,13 @@ class Trainer:
         self.history: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}  # averaged weights after the epoch of highest val_dice
 
+        coarsest = math.ceil(train.images.shape[1] / 2**params.depth)
+        if self.batch_size * coarsest**2 < 2:
+            raise InputError(
+                f"batch_size {self.batch_size}, image_size {train.images.shape[1]} and depth "
+                f"{params.depth} leave one value a channel, which cannot be normalised; "
+                "raise batch_size or image_size, or lower depth"
+            )
         torch.manual_seed(params.seed)
         model = UNet(params.width, params.depth)
         self.model = model.to(device, memory_format=torch.channels_last)
@@ -80,7 +89,8 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             max_lr=params.lr,
-            total_steps=params.epochs * self.steps_per_epoch + 1,
+            # With fewer than 5 steps its warm-up would have none, and it divides by their number.
+            total_steps=max(5, params.epochs * self.steps_per_epoch + 1),
             pct_start=WARM_UP,
         )
 

@@ -1,7 +1,7 @@
 """The trained network as a file: safetensors, with what one needs to use it in its header."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -60,18 +60,31 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
         InputError: the file is missing or is not one that `save_weights` wrote.
     """
     header, state = _read(path)
-    model = UNet(header.width, header.depth)
-    model.load_state_dict(state)
+    try:
+        model = UNet(header.width, header.depth)
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its weights do not fit its header ({error}); train again"
+        ) from None
     model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return model, header
+
+
+def _header(entries: dict) -> Header:
+    header = Header(**entries)
+    header = replace(header, mean=tuple(header.mean), deviation=tuple(header.deviation))
+    if (header.architecture, header.mean, header.deviation) != ("unet", MEAN, DEVIATION):
+        raise ValueError("another architecture, mean or deviation")
+    return header
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = Header(**json.loads(file.metadata()[_ENTRY]))
+            header = _header(json.loads(file.metadata()[_ENTRY]))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro`, which trains it") from None
-    except (SafetensorError, KeyError, TypeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no weights of this project ({error}); train again") from None

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lesion.synthetic import lesion_image, write_archives
+from lesion.training import Split
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root, where params.yaml and dvc.yaml lie."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic archives in the official layout: 3 training, 2 validation, 2 test pairs."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_archives(folder, {"train": 3, "validation": 2, "test": 2}, size=32, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_split() -> Split:
+    return synthetic_split(8, first_seed=0)
+
+
+@pytest.fixture(scope="session")
+def validation_split() -> Split:
+    return synthetic_split(3, first_seed=100)
+
+
+def synthetic_split(count: int, first_seed: int, side: int = 32) -> Split:
+    pairs = [lesion_image(first_seed + i, side, side) for i in range(count)]
+    masks = np.stack([mask for _, mask in pairs])
+    return Split(np.stack([image for image, _ in pairs]), masks.astype(np.uint8))

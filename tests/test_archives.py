@@ -1,0 +1,267 @@
+import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lesion.archives import ArchiveReader, find_archives, find_pairs
+from lesion.errors import ImageError, InputError
+from lesion.images import decode_image, decode_mask
+
+IMAGES = "ISIC2018_Task1-2_{}_Input"
+MASKS = "ISIC2018_Task1_{}_GroundTruth"
+
+
+def write_zip(path: Path, members: dict[str, bytes] | list[str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in members:
+            archive.writestr(name, members[name] if isinstance(members, dict) else b"content")
+    return path
+
+
+def write_pair(
+    folder: Path, images: list[str], masks: list[str], split: str = "Training"
+) -> tuple[Path, Path]:
+    """The two archives of a split with these members."""
+    return (
+        write_zip(folder / f"{IMAGES.format(split)}.zip", images),
+        write_zip(folder / f"{MASKS.format(split)}.zip", masks),
+    )
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InputError) as error:
+        find_pairs(folder)
+    return str(error.value)
+
+
+@pytest.fixture
+def copy(sample, tmp_path) -> Path:
+    return Path(shutil.copytree(sample, tmp_path / "copy"))
+
+
+def test_sample_gives_every_pair_in_order_of_split_and_id(sample):
+    pairs = find_pairs(sample)
+    assert [pair.split for pair in pairs] == ["train"] * 3 + ["validation"] * 2 + ["test"] * 2
+    assert [pair.id for pair in pairs] == sorted(pair.id for pair in pairs)
+    for pair in pairs:
+        name = {"train": "Training", "validation": "Validation", "test": "Test"}[pair.split]
+        assert pair.image_archive == f"{IMAGES.format(name)}.zip"
+        assert pair.image == f"{IMAGES.format(name)}/{pair.id}.jpg"
+        assert pair.mask_archive == f"{MASKS.format(name)}.zip"
+        assert pair.mask == f"{MASKS.format(name)}/{pair.id}_segmentation.png"
+        assert pair.synthetic
+
+
+def test_pairs_are_joined_by_id_and_not_by_order(tmp_path):
+    write_pair(
+        tmp_path,
+        ["in/B.jpg", "in/A.jpg", "in/C.jpg"],
+        ["out/C_segmentation.png", "out/A_segmentation.png", "out/B_segmentation.png"],
+    )
+    joined = [(pair.id, pair.image, pair.mask) for pair in find_pairs(tmp_path)]
+    assert joined == [(x, f"in/{x}.jpg", f"out/{x}_segmentation.png") for x in "ABC"]
+
+
+def test_texts_folders_and_superpixels_of_the_official_layout_are_passed_over(tmp_path):
+    top, masks = IMAGES.format("Training"), MASKS.format("Training")
+    write_pair(
+        tmp_path,
+        [
+            f"{top}/",
+            f"{top}/ATTRIBUTION.txt",
+            f"{top}/A.jpg",
+            f"{top}/A_superpixels.png",
+            f"{top}/LICENSE.txt",
+        ],
+        [f"{masks}/ATTRIBUTION.txt", f"{masks}/A_segmentation.png", f"{masks}/LICENSE.txt"],
+    )
+    (pair,) = find_pairs(tmp_path)
+    assert (pair.id, pair.image, pair.synthetic) == ("A", f"{top}/A.jpg", False)
+
+
+@pytest.mark.parametrize("folder", ["", "top/", "top/sub/"])
+def test_attribution_that_says_synthetic_marks_the_pairs(tmp_path, folder):
+    images, _ = write_pair(tmp_path, [], [f"{folder}A_segmentation.png"])
+    write_zip(images, {f"{folder}ATTRIBUTION.txt": b"Synthetic drawings", f"{folder}A.jpg": b""})
+    assert find_pairs(tmp_path)[0].synthetic
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg", ".png"])
+def test_images_may_be_jpeg_or_png(tmp_path, suffix):
+    write_pair(tmp_path, [f"A{suffix}"], ["A_segmentation.png"])
+    assert find_pairs(tmp_path)[0].image == f"A{suffix}"
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"),
+        ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
+        ("ISBI2016_ISIC_Part1_Training_Data", "ISBI2016_ISIC_Part1_Training_GroundTruth"),
+    ],
+)
+def test_archives_of_every_year_are_recognised_by_name(tmp_path, images, masks):
+    paths = tuple(write_zip(tmp_path / f"{name}.zip", []) for name in (images, masks))
+    assert find_archives(tmp_path) == {"train": paths}
+
+
+def test_other_files_are_passed_over(copy):
+    (copy / "notes.txt").write_text("x")
+    (copy / "other.zip").write_text("x")
+    assert len(find_pairs(copy)) == 7
+
+
+@pytest.mark.parametrize("present", [[], ["notes.txt"], ["a.zip", "b.zip"]])
+def test_a_folder_without_training_images_is_refused_with_what_is_there(tmp_path, present):
+    for name in present:
+        (tmp_path / name).touch()
+    message = refusal(tmp_path)
+    assert str(tmp_path) in message and "_Training_Input.zip" in message
+    assert (", ".join(present) or "nothing") in message
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    assert "none" in refusal(tmp_path / "none")
+
+
+@pytest.mark.parametrize("split", ["Training", "Validation", "Test"])
+@pytest.mark.parametrize("kind", [IMAGES, MASKS])
+def test_a_split_with_only_images_or_only_masks_is_refused(copy, split, kind):
+    (copy / f"{kind.format(split)}.zip").unlink()
+    other = MASKS if kind == IMAGES else IMAGES
+    if (split, kind) == ("Training", IMAGES):
+        assert MASKS.format(split) in refusal(copy)
+    else:
+        assert f"{other.format(split)}.zip: no archive with its" in refusal(copy)
+
+
+def test_two_archives_of_one_kind_and_split_are_refused_by_name(copy):
+    shutil.copy(copy / f"{IMAGES.format('Test')}.zip", copy / "ISIC-2017_Test_v2_Data.zip")
+    message = refusal(copy)
+    assert "ISIC-2017_Test_v2_Data.zip" in message and f"{IMAGES.format('Test')}.zip" in message
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "archive", "named"),
+    [
+        (["A.jpg", "B.jpg"], ["A_segmentation.png"], MASKS, "B"),
+        (["A.jpg"], ["A_segmentation.png", "C_segmentation.png"], IMAGES, "C"),
+        (["x/A.jpg", "y/A.jpg"], ["A_segmentation.png"], IMAGES, "y/A.jpg"),
+        (["A.jpg", "A.png"], ["A_segmentation.png"], IMAGES, "A.png"),
+        (["A.jpg"], ["x/A_segmentation.png", "A_segmentation.png"], MASKS, "A"),
+        (["A.jpg", "A_segmentation.png"], ["A_segmentation.png"], IMAGES, "A_segmentation.png"),
+        (["A.jpg"], ["A_segmentation.png", "A.jpg"], MASKS, "A.jpg"),
+        (["A.jpg"], ["A_segmentation.jpg"], MASKS, "A_segmentation.jpg"),
+        (["A.jpg", "notes.md"], ["A_segmentation.png"], IMAGES, "notes.md"),
+        ([], ["A_segmentation.png"], IMAGES, "A"),
+        (["A.jpg"], [], MASKS, "A.jpg"),
+        ([], [], IMAGES, "no image"),
+    ],
+)
+def test_a_fault_in_the_members_is_refused_with_archive_and_id(
+    tmp_path, images, masks, archive, named
+):
+    write_pair(tmp_path, images, masks)
+    message = refusal(tmp_path)
+    assert f"{archive.format('Training')}.zip: " in message and named in message
+
+
+def test_a_member_that_is_there_twice_is_refused(tmp_path):
+    images, _ = write_pair(tmp_path, ["A.jpg"], ["A_segmentation.png"])
+    with (
+        zipfile.ZipFile(images, "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("A.jpg", b"other")
+    message = refusal(tmp_path)
+    assert images.name in message and "A occurs twice" in message
+
+
+def test_an_id_in_two_splits_is_refused(tmp_path):
+    write_pair(tmp_path, ["A.jpg", "B.jpg"], ["A_segmentation.png", "B_segmentation.png"])
+    write_pair(tmp_path, ["B.jpg"], ["B_segmentation.png"], "Test")
+    message = refusal(tmp_path)
+    assert f"{IMAGES.format('Test')}.zip: B is in the train split too" in message
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1, -30])
+@pytest.mark.parametrize("kind", [IMAGES, MASKS])
+def test_a_cut_archive_is_refused_by_name(copy, kind, kept):
+    path = copy / f"{kind.format('Test')}.zip"
+    path.write_bytes(path.read_bytes()[:kept])
+    message = refusal(copy)
+    assert f"{path}: not a whole zip archive" in message and "replace it" in message
+
+
+def test_a_link_to_nothing_is_refused(copy):
+    path = copy / f"{IMAGES.format('Test')}.zip"
+    path.unlink()
+    path.symlink_to(copy / "gone.zip")
+    assert f"{path}: not found" in refusal(copy)
+
+
+def test_a_damaged_attribution_is_refused_by_name(copy):
+    path = copy / f"{IMAGES.format('Training')}.zip"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"dermoscopy images", b"dermoscopy IMAGES", 1))
+    assert str(path) in refusal(copy)
+
+
+def test_reader_gives_every_member_whole(sample):
+    with ArchiveReader(sample) as archives:
+        for pair in find_pairs(sample):
+            image, shape = decode_image(archives.read(pair.image_archive, pair.image))
+            assert decode_mask(archives.read(pair.mask_archive, pair.mask)).shape == shape
+            assert image.shape == (*shape, 3)
+
+
+def test_threads_that_share_a_reader_get_what_one_gets(sample):
+    pairs = find_pairs(sample) * 30
+    with ArchiveReader(sample) as archives:
+        alone = [archives.read(pair.image_archive, pair.image) for pair in pairs]
+    with ArchiveReader(sample) as archives, ThreadPoolExecutor(8) as pool:
+        read = pool.map(lambda pair: archives.read(pair.image_archive, pair.image), pairs)
+        assert list(read) == alone
+
+
+def test_reading_from_an_archive_that_is_not_there_is_refused(tmp_path):
+    with ArchiveReader(tmp_path) as archives, pytest.raises(InputError, match=r"none\.zip"):
+        archives.read("none.zip", "A.jpg")
+
+
+def test_a_member_that_is_not_there_is_an_image_error(sample):
+    name = f"{IMAGES.format('Test')}.zip"
+    with ArchiveReader(sample) as archives, pytest.raises(ImageError, match=r"none\.jpg"):
+        archives.read(name, "none.jpg")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damage_anywhere_in_an_archive_is_refused_or_harmless_and_never_crashes(
+    tmp_path, sample, compression
+):
+    masks = MASKS.format("Training")
+    shutil.copy(sample / f"{masks}.zip", tmp_path)
+    path = tmp_path / f"{IMAGES.format('Training')}.zip"
+    with zipfile.ZipFile(sample / path.name) as old, zipfile.ZipFile(path, "w", compression) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for round_ in range(300):
+        damaged = bytearray(content)
+        # The directory at the end is where a changed byte misleads most.
+        start = 0 if round_ % 2 else len(content) - 400
+        for place in rng.integers(start, len(content), size=2):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            with ArchiveReader(tmp_path) as archives:
+                for pair in find_pairs(tmp_path):
+                    archives.read(pair.image_archive, pair.image)
+        except (InputError, ImageError):
+            refused += 1
+    assert refused > 100

@@ -1,0 +1,155 @@
+"""Bad input stops a stage with one line, exit status 1, no traceback and no output left behind."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lesion.synthetic import write_archives
+from project import copy_of_stages, run, set_params
+
+IMAGES = "ISIC2018_Task1-2_Training_Input"
+MASKS = "ISIC2018_Task1_Training_GroundTruth"
+FIRST = "ISIC_9000000"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The stages beside a data set of four training, two validation and two test pairs."""
+    copy_of_stages(tmp_path)
+    write_archives(tmp_path / "data", {"train": 4, "validation": 2, "test": 2}, size=48, seed=1)
+    return tmp_path
+
+
+def the_line(project: Path, stage: str) -> str:
+    """What a stage says that stops; holds that it is one line and that nothing is left."""
+    before = outputs(project)
+    result = run(project, "python", f"stages/{stage}.py", status=1)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{stage}: ")
+    assert outputs(project) == before
+    return line
+
+
+def outputs(project: Path) -> set[Path]:
+    inputs = ("stages", "data", "params.yaml", "datasets.yaml")
+    return {path for path in project.rglob("*") if path.relative_to(project).parts[0] not in inputs}
+
+
+def rewrite(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """Changes the members of a zip archive."""
+    with zipfile.ZipFile(archive) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    change(members)
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+
+@pytest.mark.parametrize("stage", ["download", "preprocess", "train", "evaluate", "plot"])
+def test_every_stage_names_an_unknown_parameter_and_what_was_meant(
+    project: Path, stage: str
+) -> None:
+    set_params(project, batchsize=8)
+    line = the_line(project, stage)
+    assert "params.yaml" in line and "'batchsize'" in line and "'batch_size'" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("lr", "1e-3x", "found '1e-3x'; expected a number above 0"),
+        ("batch_size", -4, "found -4; expected a whole number at least 1"),
+        ("epochs", 2.5, "found 2.5; expected a whole number at least 1"),
+        ("width", "true", "found True; expected a whole number"),
+        ("precision", "half", "found 'half'; expected one of auto, float32, bfloat16"),
+        ("threshold", ".nan", "found nan; expected a number above 0"),
+        ("source", "isic2081", "found 'isic2081'; expected data or one of"),
+    ],
+)
+def test_a_wrong_parameter_stops_the_first_stage_and_is_named(
+    project: Path, name: str, value: object, expected: str
+) -> None:
+    set_params(project, **{name: value})
+    line = the_line(project, "download")
+    assert "params.yaml" in line and f"'{name}'" in line and expected in line
+
+
+def test_an_image_without_a_mask_is_named(project: Path) -> None:
+    member = f"{MASKS}/{FIRST}_segmentation.png"
+    rewrite(project / f"data/{MASKS}.zip", lambda members: members.pop(member))
+    line = the_line(project, "download")
+    assert f"{MASKS}.zip" in line and f"{FIRST}.jpg" in line and f"{FIRST}_segmentation.png" in line
+
+
+def test_a_mask_without_an_image_is_named(project: Path) -> None:
+    rewrite(project / f"data/{IMAGES}.zip", lambda members: members.pop(f"{IMAGES}/{FIRST}.jpg"))
+    line = the_line(project, "download")
+    assert (
+        f"{IMAGES}.zip" in line and f"{FIRST}_segmentation.png" in line and f"{FIRST}.jpg" in line
+    )
+
+
+def test_a_data_set_without_archives_says_which_it_expects(project: Path) -> None:
+    for path in (project / "data").iterdir():
+        path.unlink()
+    line = the_line(project, "download")
+    assert line.startswith("download: data: found nothing")
+    assert f"{IMAGES}.zip" in line and f"{MASKS}.zip" in line
+
+
+def test_archives_without_images_are_named(project: Path) -> None:
+    for name in (IMAGES, MASKS):
+        rewrite(project / f"data/{name}.zip", lambda members: members.clear())
+    assert f"{IMAGES}.zip: no image in it" in the_line(project, "download")
+
+
+def test_a_web_page_in_place_of_an_archive_is_named(project: Path) -> None:
+    (project / f"data/{IMAGES}.zip").write_text("<html>503 Slow Down</html>")
+    assert f"{IMAGES}.zip: not a whole zip archive" in the_line(project, "download")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (lambda whole: b"<html>not found</html>", "not an image"),
+        (lambda whole: b"", "not an image: its 0 bytes"),
+        (lambda whole: whole[: len(whole) // 2], "truncated"),
+    ],
+    ids=["web page", "empty", "cut"],
+)
+def test_a_file_that_is_no_whole_image_is_named(
+    project: Path, content: Callable[[bytes], bytes], reason: str
+) -> None:
+    member = f"{IMAGES}/{FIRST}.jpg"
+    rewrite(
+        project / f"data/{IMAGES}.zip",
+        lambda members: members.update({member: content(members[member])}),
+    )
+    run(project, "python", "stages/download.py")
+    line = the_line(project, "preprocess")
+    assert FIRST in line and reason in line and "max_rejected" in line
+
+
+def test_an_unreadable_image_is_left_out_and_listed_where_that_is_allowed(project: Path) -> None:
+    member = f"{IMAGES}/{FIRST}.jpg"
+    rewrite(project / f"data/{IMAGES}.zip", lambda members: members.update({member: b"no image"}))
+    set_params(project, max_rejected=0.2)
+    run(project, "python", "stages/download.py")
+    result = run(project, "python", "stages/preprocess.py")
+    assert "3 train, 2 validation, 2 test" in result.stdout
+    listed = (project / "arrays/rejected.csv").read_text().splitlines()
+    assert len(listed) == 2 and listed[1].startswith(f"{FIRST},train,")
+
+
+def test_a_stage_without_its_input_says_how_to_get_it(project: Path) -> None:
+    assert "arrays/train_images.npy: not found; run `dvc repro`" in the_line(project, "train")
+    assert "model/unet.safetensors: not found; run `dvc repro`" in the_line(project, "evaluate")
+
+
+def test_a_stage_says_what_it_does_when_asked(project: Path) -> None:
+    for stage in ("download", "preprocess", "train", "evaluate", "plot"):
+        text = run(project, "python", f"stages/{stage}.py", "--help").stdout
+        assert "reads" in text and "writes" in text and "knobs" in text

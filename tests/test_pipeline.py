@@ -1,0 +1,184 @@
+"""The whole pipeline, by DVC, in a fresh clone of the repository."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lesion.synthetic import write_archives
+from project import clone, copy_of_stages, environment, run, set_params
+
+QUICK = ("-S", "epochs=2", "-S", "image_size=32", "-S", "width=4")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which a plain `dvc repro` has run."""
+    folder = clone(tmp_path_factory.mktemp("finished") / "project")
+    run(folder, "dvc", "repro")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone for experiments."""
+    return clone(tmp_path_factory.mktemp("other") / "project")
+
+
+def evaluation(folder: Path) -> dict:
+    return json.loads((folder / "metrics/evaluation.json").read_text())
+
+
+def mlflow_runs(folder: Path) -> pd.DataFrame:
+    """The runs of the store in the folder's root: status, and a column a parameter and metric."""
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        runs = pd.read_sql("select run_uuid, name, status from runs", store, index_col="run_uuid")
+        params = pd.read_sql("select run_uuid, key, value from params", store)
+        latest = pd.read_sql("select run_uuid, key, value from latest_metrics", store)
+        tags = pd.read_sql("select run_uuid, key, value from tags", store)
+    for table in (params, latest, tags):
+        runs = runs.join(table.pivot(index="run_uuid", columns="key", values="value"), rsuffix="_metric")
+    return runs
+
+
+def test_a_fresh_clone_reaches_a_dice_of_090_on_the_sample(finished: Path) -> None:
+    scores = evaluation(finished)
+    assert scores["data"] == "synthetic"
+    assert scores["test"]["images"] == 40
+    assert scores["test"]["dice"] >= 0.90
+
+
+def test_every_result_is_there(finished: Path) -> None:
+    for name in ("curves", "panels", "scores"):
+        assert (finished / f"plots/{name}.png").stat().st_size > 10_000
+    history = pd.read_csv(finished / "metrics/history.csv")
+    assert list(history["epoch"]) == list(range(1, len(history) + 1))
+    per_image = pd.read_csv(finished / "metrics/per_image.csv")
+    test = per_image[per_image["split"] == "test"]
+    assert test["dice"].mean() == pytest.approx(evaluation(finished)["test"]["dice"], abs=1e-6)
+    assert len(list((finished / "predictions/test").glob("ISIC_*_segmentation.png"))) == len(test)
+
+
+def test_a_second_repro_has_nothing_to_do(finished: Path) -> None:
+    assert "Running stage" not in run(finished, "dvc", "repro").stdout
+    assert "up to date" in run(finished, "dvc", "status").stdout
+
+
+def test_only_tracked_results_change_in_git(finished: Path) -> None:
+    changed = run(finished, "git", "status", "--porcelain").stdout.splitlines()
+    assert {line[3:].split("/")[0] for line in changed} <= {"dvc.lock", "metrics"}
+
+
+def test_one_mlflow_run_holds_what_the_files_hold(finished: Path) -> None:
+    (logged,) = mlflow_runs(finished).to_dict("records")
+    scores, trained = (
+        evaluation(finished),
+        json.loads((finished / "metrics/train.json").read_text()),
+    )
+    assert logged["status"] == "FINISHED"
+    for split in ("validation", "test"):
+        for name, value in scores[split].items():
+            assert logged[f"{split}_{name}"] == value
+    for name, value in trained.items():
+        assert logged[name] == value
+    assert logged["git_commit"] == run(finished, "git", "rev-parse", "HEAD").stdout.strip()
+    assert logged["data"] == "synthetic"
+    artifacts = {path.name for path in (finished / "mlartifacts").rglob("*")}
+    assert {"curves.png", "panels.png", "scores.png", "per_image.csv", "MLmodel"} <= artifacts
+
+
+def test_twice_from_nothing_gives_the_same_lock_file(other: Path, tmp_path: Path) -> None:
+    locks = []
+    for folder in (other, clone(tmp_path / "project")):
+        run(folder, "dvc", "exp", "run", *QUICK)
+        locks.append((folder / "dvc.lock").read_bytes())
+    assert locks[0] == locks[1]
+
+
+def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed(
+    other: Path,
+) -> None:
+    run(other, "dvc", "exp", "run", *QUICK, "-S", "lr=1e-5", "--name", "slow")
+    slow = evaluation(other)["test"]
+    # A temporary copy, which DVC removes; the MLflow run has to outlive it.
+    run(other, "dvc", "exp", "run", *QUICK, "-S", "lr=1e-2", "--name", "fast", "--temp")
+    table = json.loads(run(other, "dvc", "exp", "show", "--json").stdout)
+    (baseline,) = [row for row in table if row["name"] == "main"]
+    listed = {exp["name"]: exp["revs"][0]["data"] for exp in baseline["experiments"] or []}
+    assert {"slow", "fast"} <= listed.keys()
+    fast = listed["fast"]["metrics"]["metrics/evaluation.json"]["data"]["test"]
+    assert fast["dice"] != slow["dice"]
+    assert listed["fast"]["params"]["params.yaml"]["data"]["lr"] == 1e-2
+
+    runs = mlflow_runs(other).set_index("name")
+    assert runs.loc["slow", "test_dice"] == slow["dice"]
+    assert runs.loc["fast", "test_dice"] == fast["dice"]
+    assert float(runs.loc["slow", "lr"]) == 1e-5
+    assert runs.loc["fast", "dvc_experiment"] == "fast"
+
+
+def test_metrics_diff_compares_branches(other: Path) -> None:
+    run(other, "dvc", "exp", "apply", "slow")
+    run(other, "git", "checkout", "--quiet", "-b", "slow-branch")
+    run(other, "git", "commit", "--quiet", "--all", "--message", "Learn more slowly")
+    ours = evaluation(other)["test"]
+    theirs = json.loads(run(other, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
+    diff = json.loads(run(other, "dvc", "metrics", "diff", "main", "--json").stdout)
+    changes = diff["diff"]["metrics/evaluation.json"]
+    for name in ("dice", "iou"):
+        assert changes[f"test.{name}"]["new"] == ours[name]
+        assert changes[f"test.{name}"]["old"] == theirs[name]
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    folders = [copy_of_stages(tmp_path / name) for name in ("whole", "killed")]
+    for folder in folders:
+        write_archives(folder / "data", {"train": 8, "validation": 2, "test": 2}, size=48, seed=1)
+        set_params(folder, image_size=32, width=4, epochs=30, batch_size=2)
+        run(folder, "python", "stages/download.py")
+        run(folder, "python", "stages/preprocess.py")
+    whole, killed = folders
+    run(whole, "python", "stages/train.py")
+
+    history = killed / "metrics/history.csv"
+    training = subprocess.Popen(
+        ["python", "stages/train.py"], cwd=killed, env=environment(), stdout=subprocess.DEVNULL
+    )
+    while not history.exists() and training.poll() is None:
+        time.sleep(0.01)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert training.returncode == -signal.SIGKILL
+    assert not (killed / "model").exists()
+
+    assert "going on after epoch" in run(killed, "python", "stages/train.py").stdout
+    for name in ("model/unet.safetensors", "metrics/train.json", "metrics/history.csv"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not (killed / "checkpoint/train.pt").exists()
+
+
+def test_the_committed_lock_file_belongs_to_the_committed_code(tmp_path: Path) -> None:
+    folder = clone(tmp_path / "project")
+    planned = run(folder, "dvc", "repro", "--dry", "--allow-missing").stdout
+    assert "Running stage" not in planned
+
+
+def test_the_lock_file_check_above_would_notice_a_change(tmp_path: Path) -> None:
+    folder = clone(tmp_path / "project")
+    with (folder / "stages/lesion/loss.py").open("a") as module:
+        module.write("# changed\n")
+    planned = run(folder, "dvc", "repro", "--dry", "--allow-missing").stdout
+    assert "Running stage 'train'" in planned
+
+
+def test_stages_run_from_any_folder(tmp_path: Path) -> None:
+    folder = copy_of_stages(tmp_path / "project")
+    shutil.copytree(Path(__file__).parents[1] / "sample", folder / "data")
+    run(folder / "stages", "python", "download.py")
+    assert (folder / "raw/index.csv").exists()

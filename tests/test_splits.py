@@ -1,0 +1,64 @@
+from collections import Counter
+
+import pytest
+
+from lesion.splits import SPLITS, assign_splits
+
+IDS = [f"ISIC_{number:07d}" for number in range(10_000)]
+
+
+def only_train(names: list[str]) -> dict[str, str]:
+    return dict.fromkeys(names, "train")
+
+
+def test_official_splits_are_left_alone():
+    official = {name: SPLITS[i % 3] for i, name in enumerate(IDS)}
+    assert assign_splits(official, 0.3, 0.3, seed=1) == official
+
+
+@pytest.mark.parametrize("present", ["validation", "test"])
+def test_a_split_that_the_data_set_has_gets_nothing_of_the_training_images(present):
+    official = only_train(IDS) | {"other": present}
+    splits = assign_splits(official, 0.2, 0.2, seed=0)
+    counts = Counter(splits.values())
+    assert counts[present] == 1 and splits["other"] == present
+    assert counts["test" if present == "validation" else "validation"] > 1500
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.15), (0.0, 0.3), (0.25, 0.0), (0, 0)])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_shares_are_about_those_asked_for(validation, test, seed):
+    counts = Counter(assign_splits(only_train(IDS), validation, test, seed).values())
+    assert counts["validation"] / len(IDS) == pytest.approx(validation, abs=0.02)
+    assert counts["test"] / len(IDS) == pytest.approx(test, abs=0.02)
+    assert (counts["validation"] == 0) == (validation == 0)
+    assert (counts["test"] == 0) == (test == 0)
+
+
+def test_every_id_is_in_exactly_one_known_split():
+    splits = assign_splits(only_train(IDS), 0.2, 0.2, seed=0)
+    assert splits.keys() == set(IDS)
+    assert set(splits.values()) == set(SPLITS)
+
+
+def test_adding_ids_moves_none():
+    few = assign_splits(only_train(IDS[::3]), 0.2, 0.2, seed=0)
+    many = assign_splits(only_train(IDS), 0.2, 0.2, seed=0)
+    assert {name: many[name] for name in few} == few
+
+
+def test_order_of_the_ids_does_not_matter():
+    assert assign_splits(only_train(IDS), 0.2, 0.2, 0) == assign_splits(
+        only_train(IDS[::-1]), 0.2, 0.2, 0
+    )
+
+
+def test_another_seed_gives_another_split():
+    first, second = (assign_splits(only_train(IDS), 0.2, 0.2, seed) for seed in (0, 1))
+    assert sum(first[name] != second[name] for name in IDS) > 1000
+
+
+def test_argument_is_left_as_it_was():
+    official = only_train(IDS)
+    assign_splits(official, 0.5, 0.3, seed=0)
+    assert official == only_train(IDS)
