@@ -21,12 +21,14 @@ from lesion.archives import ArchiveReader
 from lesion.arrays import load_arrays, load_index
 from lesion.cli import run
 from lesion.device import prepare
+from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
+from lesion.header import WEIGHTS_FILE
 from lesion.images import decode_mask, encode_mask, resize_image
 from lesion.predict import Predictor
 from lesion.progress import Progress
 from lesion.scores import Confusion, ImageScores, summarise
-from lesion.weights import WEIGHTS_FILE, load_model
+from lesion.weights import load_model
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
@@ -51,6 +53,11 @@ def main() -> None:
             (folder / split).mkdir()
             index = load_index(ARRAYS, split)
             images, _ = load_arrays(ARRAYS, split)
+            if len(index) != len(images):
+                raise InputError(
+                    f"{ARRAYS}/index.csv: {len(index)} {split} rows; expected {len(images)}, one "
+                    "an image; run `dvc repro preprocess`"
+                )
             maps = probability_maps(predictor, images, device, split)
             confusions = score_split(index, maps, knobs.threshold, folder / split)
             summaries[split] = summarise(confusions)

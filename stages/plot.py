@@ -15,8 +15,8 @@ from lesion.arrays import load_index
 from lesion.cli import run
 from lesion.figures import Example, curves, panels, save_figure, score_distribution
 from lesion.files import whole_folder
+from lesion.header import WEIGHTS_FILE, read_header
 from lesion.images import decode_image, decode_mask, resize_image, resize_mask
-from lesion.weights import WEIGHTS_FILE, read_header
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
@@ -31,7 +31,7 @@ LONGEST = 400  # pixels of a picture's longer side in the panels; enough for pri
 
 def main() -> None:
     knobs = params.load(params.PlotParams)
-    scores = pd.read_csv(PER_IMAGE, dtype={"id": str})
+    scores = pd.read_csv(PER_IMAGE, dtype={"id": str}, keep_default_na=False)
     scores = scores[scores["split"] == SPLIT]
     origin = " (synthetic sample)" if scores["synthetic"].any() else ""
     note = f"{len(scores)} {SPLIT} images{origin}"

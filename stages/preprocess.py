@@ -28,7 +28,7 @@ ARRAYS = Path("arrays")
 
 def main() -> None:
     knobs = params.load(params.PreprocessParams)
-    pairs = pd.read_csv(RAW / "index.csv", dtype=str)
+    pairs = pd.read_csv(RAW / "index.csv", dtype=str, keep_default_na=False)
     official = dict(zip(pairs["id"], pairs["split"], strict=True))
     splits = assign_splits(official, knobs.val_fraction, knobs.test_fraction, knobs.split_seed)
     pairs["split"] = pairs["id"].map(splits)

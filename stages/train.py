@@ -23,10 +23,11 @@ from lesion.device import prepare
 from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import fingerprint
+from lesion.header import WEIGHTS_FILE, Header
 from lesion.predict import Predictor
 from lesion.progress import Progress
 from lesion.training import EpochRecord, Split, Trainer
-from lesion.weights import WEIGHTS_FILE, Header, load_model, save_weights
+from lesion.weights import load_model, save_weights
 
 ARRAYS = Path("arrays")
 MODEL = Path("model")

@@ -148,7 +148,7 @@ def test_what_is_no_mapping_of_data_sets_is_refused(tmp_path, content):
 
 
 def test_a_missing_registry_is_named(tmp_path):
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match=r"No such file.*expected in the project"):
         load_datasets(tmp_path / "datasets.yaml")
 
 

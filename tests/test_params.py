@@ -177,7 +177,7 @@ def test_an_object_tag_is_refused_and_not_run(tmp_path, write):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    assert "none.yaml: not found" in refusal(tmp_path / "none.yaml")
+    assert "none.yaml: No such file or directory; expected in" in refusal(tmp_path / "none.yaml")
 
 
 def test_parameters_cannot_be_changed(root):

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save
 
 from lesion.errors import InputError
+from lesion.header import Header, read_header
 from lesion.predict import Predictor
 from lesion.unet import UNet
-from lesion.weights import Header, load_model, read_header, save_weights
+from lesion.weights import load_model, save_weights
 
 HEADER = Header(width=2, depth=1, image_size=16, fingerprint="f" * 64, epoch=3)
 CPU = torch.device("cpu")

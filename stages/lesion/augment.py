@@ -23,7 +23,7 @@ LIGHT = 0.10  # share of each colour channel, as lamps differ
 def augment(
     images: Tensor, masks: Tensor, strength: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`images` (B×3×H×W, in [0, 1]) and `masks` (B×1×H×W of 0 and 1) varied alike.
+    """`images` (B×3×S×S, in [0, 1]) and `masks` (B×1×S×S of 0 and 1) varied alike.
 
     `strength` scales every change but mirroring and quarter turns; at 0 only those are left.
     `generator` lives on the CPU, so that a seed means the same on every device.

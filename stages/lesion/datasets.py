@@ -46,8 +46,8 @@ def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
     try:
         entries = YAML(typ="safe").load(path)
         return TypeAdapter(dict[str, Dataset]).validate_python(entries)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; expected in the project's root") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected in the project's root") from None
     except (YAMLError, AttributeError) as error:
         raise InputError(f"{path}: not a mapping of data sets: {error}") from None
     except ValidationError as error:

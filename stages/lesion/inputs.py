@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-# ImageNet's mean and deviation per channel: near enough to skin, and what pre-trained nets expect.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
+from lesion.header import DEVIATION, MEAN
 
 
 def to_unit(images: Tensor) -> Tensor:

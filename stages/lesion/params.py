@@ -92,8 +92,8 @@ def read(path: Path = PARAMS_FILE) -> dict:
     """The file's keys and values, unchecked, by the rules of YAML 1.2, where 1e-5 is a number."""
     try:
         values = YAML(typ="safe").load(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; expected in the project's root") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected in the project's root") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise InputError(f"{path}, line {line}: {error.problem}; expected `name: value`") from None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 # Before MLflow is imported: no usage reports from a project that may hold patients' images, and no
 # minutes of retries at a server that is down.
@@ -82,7 +84,8 @@ def track(fingerprint: str, *, resume_finished: bool) -> Iterator[Tracker]:
     try:
         yield tracker
     except BaseException:
-        _end("FAILED")
+        # A training that is finished stays so, whatever comes of its evaluation.
+        _end("FINISHED" if resume_finished else "FAILED")
         raise
     _end("FINISHED")
 
@@ -126,9 +129,13 @@ def _open_store() -> str:
         return mlflow.set_experiment(EXPERIMENT).experiment_id
 
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
+    store = root / "mlflow.db"
+    # Where this fails, MLflow would try for minutes.
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("pragma schema_version")
+    mlflow.set_tracking_uri(f"sqlite:///{quote(str(store))}")
     # Two processes that make the same SQLite store at once leave it broken.
-    with FileLock(root / "mlflow.db.lock"):
+    with FileLock(f"{store}.lock", timeout=60):
         if found := mlflow.get_experiment_by_name(EXPERIMENT):
             return found.experiment_id
         return mlflow.create_experiment(EXPERIMENT, (root / "mlartifacts").as_uri())

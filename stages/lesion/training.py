@@ -105,7 +105,7 @@ class Trainer:
         return max(self.history, key=lambda record: record.val_dice)
 
     def run_epoch(self, on_step: Callable[[], None] = lambda: None) -> EpochRecord:
-        """Trains on every image once, then scores the validation split.
+        """Passes over the training images once, then scores the validation split.
 
         `on_step` is called after each optimiser step.
         """

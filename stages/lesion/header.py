@@ -1,0 +1,60 @@
+"""The header of a weights file: what one needs to use the network, and what it was made from."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from lesion.errors import InputError
+
+WEIGHTS_FILE = "unet.safetensors"
+
+# The file's only entry: safetensors does not keep the order of several, and equal weights are to
+# be equal bytes.
+ENTRY = "lesion"
+
+# ImageNet's mean and deviation per channel: near enough to skin, and what pre-trained nets expect.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What was trained, and from what: `fingerprint` is the hash of data, parameters and code.
+
+    The network takes float images, B×3×H×W RGB in [0, 1], less `mean`, divided by `deviation`,
+    and gives B×1×H×W logits. It was trained on squares of `image_size` pixels.
+    """
+
+    width: int
+    depth: int
+    image_size: int
+    fingerprint: str
+    epoch: int
+    architecture: str = "unet"
+    mean: tuple[float, ...] = MEAN
+    deviation: tuple[float, ...] = DEVIATION
+
+
+def read_header(path: Path) -> Header:
+    """The header of a weights file, without torch, which takes seconds to import.
+
+    Raises:
+        InputError: the file is missing, or is not one of this project.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = Header(**json.loads(file.metadata()[ENTRY]))
+        header = replace(header, mean=tuple(header.mean), deviation=tuple(header.deviation))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run `dvc repro`, which trains it") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no weights of this project ({error}); train again") from None
+    found = (header.architecture, header.mean, header.deviation)
+    if found != ("unet", MEAN, DEVIATION):
+        raise InputError(
+            f"{path}: found {found}; expected a unet with mean {MEAN} and deviation {DEVIATION}; "
+            "train again"
+        )
+    return header
