@@ -17,7 +17,8 @@ def prepare(threads: int) -> torch.device:
     os.environ.setdefault(
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # CUDA's condition for repeatability
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As torch.use_deterministic_algorithms does, but that loads torch's compiler: three seconds.
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
