@@ -46,11 +46,8 @@ def mlflow_runs(folder: Path) -> pd.DataFrame:
         params = pd.read_sql("select run_uuid, key, value from params", store)
         latest = pd.read_sql("select run_uuid, key, value from latest_metrics", store)
         tags = pd.read_sql("select run_uuid, key, value from tags", store)
-    for table in (params, latest, tags):
-        runs = runs.join(
-            table.pivot(index="run_uuid", columns="key", values="value"), rsuffix="_metric"
-        )
-    return runs
+    tables = [table.pivot(index="run_uuid", columns="key") for table in (params, latest, tags)]
+    return pd.concat([runs, *(table["value"] for table in tables)], axis="columns")
 
 
 def test_a_fresh_clone_reaches_a_dice_of_090_on_the_sample(finished: Path) -> None:

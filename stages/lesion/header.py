@@ -7,16 +7,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from lesion.errors import InputError
+from lesion.imagenet import DEVIATION, MEAN
 
 WEIGHTS_FILE = "unet.safetensors"
 
 # The file's only entry: safetensors does not keep the order of several, and equal weights are to
 # be equal bytes.
 ENTRY = "lesion"
-
-# ImageNet's mean and deviation per channel: near enough to skin, and what pre-trained nets expect.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lesion.header import DEVIATION, MEAN
+from lesion.imagenet import DEVIATION, MEAN
 
 
 def to_unit(images: Tensor) -> Tensor:
