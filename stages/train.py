@@ -60,7 +60,8 @@ def main() -> None:
         side = train.images.shape[1]
         header = Header(knobs.width, knobs.depth, side, identity, best.epoch)
         save_weights(MODEL / WEIGHTS_FILE, trainer.best, header)
-        numbers = {f"best_{name}": value for name, value in rounded(best).items() if name != "lr"}
+        numbers = {f"best_{name}": value for name, value in rounded(best).items()}
+        del numbers["best_learning_rate"]  # the schedule's, no result
         write_json(METRICS, numbers)
         log.metrics(numbers)
         log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)

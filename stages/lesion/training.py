@@ -51,7 +51,7 @@ class EpochRecord:
     """
 
     epoch: int
-    lr: float
+    learning_rate: float
     train_loss: float
     train_dice: float
     val_loss: float
@@ -110,7 +110,7 @@ class Trainer:
         `on_step` is called after each optimiser step.
         """
         self.model.train()
-        lr = self.schedule.get_last_lr()[0]
+        learning_rate = self.schedule.get_last_lr()[0]
         # Sums stay on the device: reading one in the loop would wait for the device at each step.
         sums = torch.zeros(2, device=self.device)
         for step, batch in enumerate(self._batches()):
@@ -120,7 +120,7 @@ class Trainer:
         validation = evaluate_split(
             self.averaged, self.validation, self.batch_size, self.device, self.params.precision
         )
-        record = EpochRecord(self.epoch + 1, lr, train_loss, train_dice, *validation)
+        record = EpochRecord(self.epoch + 1, learning_rate, train_loss, train_dice, *validation)
         self.history.append(record)
         if record is self.best_record:
             state = self.averaged.state_dict()
