@@ -22,7 +22,7 @@ from lesion.cli import run
 from lesion.device import prepare
 from lesion.errors import InputError
 from lesion.files import write_csv, write_json
-from lesion.fingerprint import fingerprint
+from lesion.fingerprint import data_hash, fingerprint
 from lesion.header import WEIGHTS_FILE, Header
 from lesion.predict import Predictor
 from lesion.progress import Progress
@@ -54,6 +54,7 @@ def main() -> None:
             | params.load(params.PreprocessParams).model_dump()
             | knobs.model_dump()
         )
+        log.tags({"data_hash": data_hash(array_files())})
         fit(trainer, identity, log)
 
         best = trainer.best_record

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion.fingerprint import file_hashes, fingerprint
+from lesion.fingerprint import data_hash, file_hashes, fingerprint
 from lesion.params import EvaluateParams
 
 PARAMS = EvaluateParams(threads=1, precision="float32", threshold=0.5)
@@ -22,6 +22,13 @@ def files(tmp_path) -> list[Path]:
 def test_file_hash_is_the_sha256_of_its_content(files):
     expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     assert dict(file_hashes(files)) == expected
+
+
+def test_data_hash_depends_on_the_data_alone(files):
+    first = data_hash(files)
+    assert len(first) == 64 and data_hash(reversed(files)) == first
+    files[0].write_text("changed")
+    assert data_hash(files) != first
 
 
 def test_fingerprint_is_64_hexadecimal_digits_and_the_same_each_time(files):

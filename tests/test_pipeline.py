@@ -92,6 +92,7 @@ def test_one_mlflow_run_holds_what_the_files_hold(finished: Path) -> None:
         assert logged[name] == value
     assert logged["git_commit"] == run(finished, "git", "rev-parse", "HEAD").stdout.strip()
     assert logged["data"] == "synthetic"
+    assert len(logged["data_hash"]) == len(logged["fingerprint"]) == 64
     artifacts = {path.name for path in (finished / "mlartifacts").rglob("*")}
     assert {"curves.png", "panels.png", "scores.png", "per_image.csv", "MLmodel"} <= artifacts
 

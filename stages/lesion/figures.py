@@ -22,7 +22,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
     "figure.facecolor": "white",
     "savefig.dpi": 110,
 }

@@ -15,9 +15,13 @@ def fingerprint(params: BaseModel, files: Iterable[Path]) -> str:
     The code is the stage's script and the modules of this package that it has imported: the same
     files as its `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
     """
-    hashes = {"params": params.model_dump(), "files": file_hashes(files)}
-    hashes["code"] = file_hashes(_running_code())
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+    code = file_hashes(_running_code())
+    return _digest({"params": params.model_dump(), "files": file_hashes(files), "code": code})
+
+
+def data_hash(files: Iterable[Path]) -> str:
+    """SHA-256 (64 hexadecimal digits) of the files' names and contents."""
+    return _digest(file_hashes(files))
 
 
 def file_hashes(files: Iterable[Path]) -> list[tuple[str, str]]:
@@ -27,6 +31,10 @@ def file_hashes(files: Iterable[Path]) -> list[tuple[str, str]]:
         with path.open("rb") as file:
             hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     return sorted(hashes)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _running_code() -> list[Path]:
