@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 # Before MLflow is imported: no usage reports from a project that may hold patients' images, and no
 # minutes of retries at a server that is down.
@@ -133,7 +132,9 @@ def _open_store() -> str:
     # Where this fails, MLflow would try for minutes.
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("pragma schema_version")
-    mlflow.set_tracking_uri(f"sqlite:///{quote(str(store))}")
+    # A folder's name may hold what means something else in an address.
+    address = str(store).replace("%", "%25").replace("?", "%3F")
+    mlflow.set_tracking_uri(f"sqlite:///{address}")
     # Two processes that make the same SQLite store at once leave it broken.
     with FileLock(f"{store}.lock", timeout=60):
         if found := mlflow.get_experiment_by_name(EXPERIMENT):
