@@ -64,17 +64,17 @@ def main() -> None:
             tables.append(per_image(index, confusions))
 
     table = pd.concat(tables)
-    data = "synthetic" if table["synthetic"].any() else "photographs"
-    write_json(METRICS, {"data": data, **summaries})
+    origin = "synthetic" if table["synthetic"].any() else "photographs"
+    write_json(METRICS, {"origin": origin, **summaries})
     write_csv(PER_IMAGE, table)
     with tracking.track(header.fingerprint, resume_finished=True) as log:
-        log.tags({"data": data, "threshold": knobs.threshold})
+        log.tags({"origin": origin, "threshold": knobs.threshold})
         for split, summary in summaries.items():
             log.metrics({f"{split}_{name}": value for name, value in summary.items()})
         log.file(PER_IMAGE)
     for split, summary in summaries.items():
         print(
-            f"{split} ({data}): "
+            f"{split} ({origin}): "
             + "  ".join(f"{name} {value:.4g}" for name, value in summary.items())
         )
 

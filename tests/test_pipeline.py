@@ -52,7 +52,7 @@ def mlflow_runs(folder: Path) -> pd.DataFrame:
 
 def test_a_fresh_clone_reaches_a_dice_of_090_on_the_sample(finished: Path) -> None:
     scores = evaluation(finished)
-    assert scores["data"] == "synthetic"
+    assert scores["origin"] == "synthetic"
     assert scores["test"]["images"] == 40
     assert scores["test"]["dice"] >= 0.90
 
@@ -91,7 +91,7 @@ def test_one_mlflow_run_holds_what_the_files_hold(finished: Path) -> None:
     for name, value in trained.items():
         assert logged[name] == value
     assert logged["git_commit"] == run(finished, "git", "rev-parse", "HEAD").stdout.strip()
-    assert logged["data"] == "synthetic"
+    assert logged["origin"] == "synthetic"
     assert len(logged["data_hash"]) == len(logged["fingerprint"]) == 64
     artifacts = {path.name for path in (finished / "mlartifacts").rglob("*")}
     assert {"curves.png", "panels.png", "scores.png", "per_image.csv", "MLmodel"} <= artifacts
