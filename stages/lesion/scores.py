@@ -102,7 +102,7 @@ def summarise(confusions: Sequence[Confusion]) -> dict[str, float | int]:
     """Each score's mean over images, then Dice and IoU of all pixels pooled, and the count.
 
     The mean over images weighs every image alike, as the challenge does. Pooled, an image weighs
-    as much as it has lesion pixels, and the figure is higher: the two are not comparable.
+    as much as it has lesion pixels: the two are not comparable.
     """
     rows = [tuple(asdict(ImageScores.of(confusion)).values()) for confusion in confusions]
     means = np.mean(rows, axis=0)
