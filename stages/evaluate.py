@@ -24,7 +24,8 @@ from lesion.device import prepare
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
 from lesion.header import WEIGHTS_FILE
-from lesion.images import decode_mask, encode_mask, resize_image
+from lesion.images import decode_mask, encode_mask
+from lesion.placement import Placement, from_square
 from lesion.predict import Predictor
 from lesion.progress import Progress
 from lesion.scores import Confusion, ImageScores, summarise
@@ -96,7 +97,8 @@ def score_split(
     """Writes each image's predicted mask into `folder`, and counts its pixels by the true one."""
 
     def score(row: tuple, probabilities: np.ndarray) -> Confusion:
-        prediction = resize_image(probabilities, row.height, row.width) >= threshold
+        placement = Placement.from_row(row)
+        prediction = from_square(probabilities, placement, row.height, row.width) >= threshold
         (folder / f"{row.id}_segmentation.png").write_bytes(encode_mask(prediction))
         truth = decode_mask(archives.read(row.mask_archive, row.mask))
         return Confusion.between(prediction, truth)

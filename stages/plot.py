@@ -1,7 +1,8 @@
-"""Draws the training curves, the best and worst predictions, and how the scores are spread.
+"""Draws the data, the training curves, the best and worst predictions, and the scores' spread.
 
-reads   metrics/history.csv, metrics/per_image.csv, predictions/, raw/, arrays/index.csv, model/
-writes  plots/curves.png, plots/panels.png, plots/scores.png
+reads   metrics/data.csv, metrics/history.csv, metrics/per_image.csv, predictions/, raw/,
+        arrays/index.csv, model/
+writes  plots/data.png, plots/curves.png, plots/panels.png, plots/scores.png
 knobs   panel_images (params.yaml)
 """
 
@@ -13,6 +14,7 @@ from lesion import params, tracking
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_index
 from lesion.cli import run
+from lesion.data_figure import data_report
 from lesion.figures import Example, curves, panels, save_figure, score_distribution
 from lesion.files import whole_folder
 from lesion.header import WEIGHTS_FILE, read_header
@@ -22,6 +24,7 @@ RAW = Path("raw")
 ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
+DATA = Path("metrics/data.csv")
 HISTORY = Path("metrics/history.csv")
 PER_IMAGE = Path("metrics/per_image.csv")
 PLOTS = Path("plots")
@@ -35,8 +38,10 @@ def main() -> None:
     scores = scores[scores["split"] == SPLIT]
     origin = " (synthetic sample)" if scores["synthetic"].any() else ""
     note = f"{len(scores)} {SPLIT} images{origin}"
+    data = pd.read_csv(DATA, dtype={"id": str, "notes": str, "twin": str, "twin_split": str})
 
     with whole_folder(PLOTS) as folder:
+        save_figure(data_report(data, f"{len(data)} images{origin}"), folder / "data.png")
         save_figure(curves(pd.read_csv(HISTORY), f"training{origin}"), folder / "curves.png")
         save_figure(score_distribution(scores, note), folder / "scores.png")
         groups = {name: examples(rows) for name, rows in choose(scores, knobs.panel_images).items()}
@@ -50,16 +55,15 @@ def main() -> None:
 def choose(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
     """The rows of the best, the middle and the worst images by IoU; none twice."""
     ranked = scores.sort_values(["iou", "id"], ascending=[False, True])
-    count = min(count, max(1, len(ranked) // 3))
+    if len(ranked) < 3:
+        return {"all": ranked}
+    count = min(count, len(ranked) // 3)
     middle = (len(ranked) - count) // 2
-    groups = {
+    return {
         "best": ranked[:count],
         "middle": ranked[middle : middle + count],
         "worst": ranked[-count:],
     }
-    if len(ranked) < 3:
-        return {"all": ranked}
-    return groups
 
 
 def examples(rows: pd.DataFrame) -> list[Example]:
@@ -70,7 +74,7 @@ def examples(rows: pd.DataFrame) -> list[Example]:
         for row in rows.itertuples():
             scale = min(1, LONGEST / max(row.height, row.width))
             height, width = round(row.height * scale), round(row.width * scale)
-            image, _ = decode_image(archives.read(row.image_archive, row.image))
+            image = decode_image(archives.read(row.image_archive, row.image)).pixels
             truth = decode_mask(archives.read(row.mask_archive, row.mask))
             predicted = decode_mask(
                 (PREDICTIONS / SPLIT / f"{row.id}_segmentation.png").read_bytes()

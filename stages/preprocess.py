@@ -2,116 +2,161 @@
 
 reads   raw/
 writes  arrays/: <split>_images.npy (uint8 N×H×W×3), <split>_masks.npy (uint8 N×H×W of 0 and 1),
-        index.csv (one row a pair, in the arrays' order), rejected.csv (what could not be read)
-knobs   image_size, val_fraction, test_fraction, split_seed, max_rejected (params.yaml)
+        index.csv (one row a pair, in the arrays' order), rejected.csv (what could not be used);
+        metrics/data.json and metrics/data.csv, what is in the data set
+knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks, max_rejected
+        (params.yaml)
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
+import cv2
 import pandas as pd
 
 from lesion import params
 from lesion.archives import ArchiveReader
-from lesion.arrays import INDEX, array_path
+from lesion.arrays import INDEX, RowFile, array_path
 from lesion.cli import run
+from lesion.convert import Converted, convert
+from lesion.duplicates import NearPairs, near_pairs
 from lesion.errors import ImageError, InputError
-from lesion.files import whole_folder, write_csv
-from lesion.images import decode_image, decode_mask, resize_image, resize_mask
+from lesion.files import whole_folder, write_csv, write_json
+from lesion.parallel import in_order
+from lesion.placement import PLACEMENT_COLUMNS
 from lesion.progress import Progress
+from lesion.report import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
 from lesion.splits import SPLITS, assign_splits
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
+REPORT = Path("metrics/data.json")
+REPORT_TABLE = Path("metrics/data.csv")
 
 
 def main() -> None:
     knobs = params.load(params.PreprocessParams)
-    pairs = pd.read_csv(RAW / "index.csv", dtype=str, keep_default_na=False)
-    official = dict(zip(pairs["id"], pairs["split"], strict=True))
-    splits = assign_splits(official, knobs.val_fraction, knobs.test_fraction, knobs.split_seed)
-    pairs["split"] = pairs["id"].map(splits)
+    pairs = load_pairs(RAW / "index.csv")
+    with whole_folder(ARRAYS) as folder, RowFile(folder) as images, RowFile(folder) as masks:
+        table, near = convert_all(pairs, knobs, images, masks)
+        table = assign(table, near, knobs)
+        report = summary(table)
+        write_csv(REPORT_TABLE, table[COLUMNS])
+        write_json(REPORT, report)
+        require_usable(table, knobs.max_rejected)
 
-    with whole_folder(ARRAYS) as folder:
-        tables = [
-            write_split(folder, split, pairs[pairs["split"] == split], knobs.image_size)
-            for split in SPLITS
-        ]
-        table = pd.concat(tables, ignore_index=True)
-        rejected = table[table["reason"].notna()]
-        check_rejected(rejected, len(table), knobs.max_rejected)
-        kept = table[table["reason"].isna()].drop(columns="reason")
+        kept = table[table["state"] == KEPT]
         for split in SPLITS:
-            if split not in set(kept["split"]):
-                raise InputError(
-                    f"{RAW}: none of {len(table)} pairs falls into the {split} split; expected at "
-                    "least one: add pairs, or change val_fraction, test_fraction or split_seed"
-                )
-        write_csv(folder / INDEX, kept.astype({"height": int, "width": int}))
+            rows = kept.loc[kept["split"] == split, "row"]
+            for kind, file in (("images", images), ("masks", masks)):
+                file.save(array_path(folder, split, kind), rows)
+        write_csv(folder / INDEX, kept[[*pairs.columns, "height", "width", *PLACEMENT_COLUMNS]])
+        rejected = table[table["state"] == REJECTED]
         write_csv(folder / "rejected.csv", rejected[["id", "split", "reason"]])
-    print("arrays:", ", ".join(f"{sum(kept['split'] == split)} {split}" for split in SPLITS))
+    say(report)
 
 
-def write_split(folder: Path, split: str, pairs: pd.DataFrame, side: int) -> pd.DataFrame:
-    """Writes the two arrays of a split; `pairs` with height and width, or reason, of each."""
-    count = len(pairs)
-    images = new_array(array_path(folder, split, "images"), (count, side, side, 3))
-    masks = new_array(array_path(folder, split, "masks"), (count, side, side))
-    rows = list(pairs.itertuples(index=False))
+def load_pairs(path: Path) -> pd.DataFrame:
+    """A row a pair, as the download stage lists them, all columns text.
 
-    with ArchiveReader(RAW) as archives:
+    Raises:
+        InputError: there is no such list.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run `dvc repro`, which makes it") from None
 
-        def convert(row: int) -> dict:
+
+def convert_all(
+    pairs: pd.DataFrame, knobs: params.PreprocessParams, images: RowFile, masks: RowFile
+) -> tuple[pd.DataFrame, NearPairs]:
+    """Converts every pair; the arrays of those that can be used go to `images` and `masks`.
+
+    Returns `pairs` with measurements and the row in those files, and which nearly equal each other.
+    """
+    cv2.setNumThreads(1)  # a thread a core is at work already
+    records, hashes = [], []
+    with ArchiveReader(RAW) as archives, Progress("preprocess", len(pairs), "images") as progress:
+
+        def convert_pair(pair: tuple) -> Converted | str:
             try:
-                images[row], masks[row], (height, width) = read_pair(archives, rows[row], side)
-                return {"height": height, "width": width, "reason": None}
+                image = archives.read(pair.image_archive, pair.image)
+                mask = archives.read(pair.mask_archive, pair.mask)
+                return convert(image, mask, knobs.resize, knobs.image_size)
             except ImageError as error:
-                return {"height": None, "width": None, "reason": str(error)}
+                return str(error)
 
-        # Threads do: decoding and resizing leave Python's lock to others.
-        done = []
-        with ThreadPoolExecutor() as pool, Progress(split, count, "images") as progress:
-            for result in pool.map(convert, range(count)):
-                done.append(result)
-                progress.update()
-
-    results = pd.DataFrame(done, columns=["height", "width", "reason"], index=pairs.index)
-    keep = results["reason"].isna().to_numpy()
-    if not keep.all():
-        np.save(array_path(folder, split, "images"), images[keep])
-        np.save(array_path(folder, split, "masks"), masks[keep])
-    return pairs.join(results)
-
-
-def new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 .npy file of that shape, mapped, so that memory does not grow with the images."""
-    if shape[0] == 0:
-        empty = np.empty(shape, np.uint8)
-        np.save(path, empty)
-        return empty
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        for result in in_order(convert_pair, pairs.itertuples(index=False)):
+            if isinstance(result, str):
+                records.append({"state": REJECTED, "reason": result})
+            else:
+                records.append({"state": KEPT, "row": len(hashes), **result.measurements()})
+                images.append(result.image)
+                masks.append(result.mask)
+                hashes.append(result.hash)
+            progress.update()
+    columns = dict.fromkeys([*pairs.columns, "row", *COLUMNS, *PLACEMENT_COLUMNS])
+    table = pairs.join(pd.DataFrame(records, index=pairs.index)).reindex(columns=list(columns))
+    whole_numbers = dict.fromkeys(
+        ["row", "height", "width", "twin_bits", *PLACEMENT_COLUMNS], "Int64"
+    )
+    table = table.astype({"twin": "str", "twin_split": "str", **whole_numbers})
+    return table, near_pairs(hashes)
 
 
-def read_pair(
-    archives: ArchiveReader, pair: tuple, side: int
-) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Image (side×side×3) and mask (side×side) resized, and their original (height, width)."""
-    image, shape = decode_image(archives.read(pair.image_archive, pair.image), side)
-    mask = decode_mask(archives.read(pair.mask_archive, pair.mask))
-    if mask.shape != shape:
-        raise ImageError(f"{pair.image} is {shape} pixels high and wide, its mask {mask.shape}")
-    return resize_image(image, side, side), resize_mask(mask, side, side), shape
+def assign(table: pd.DataFrame, near: NearPairs, knobs: params.PreprocessParams) -> pd.DataFrame:
+    """`table` in order of splits, with the split and twin of each pair, and those left out."""
+    usable = table.index[table["state"] == KEPT]
+    names = table.loc[usable, "id"].to_numpy()
+    splits = assign_splits(
+        official=dict(zip(table["id"], table["split"], strict=True)),
+        val_fraction=knobs.val_fraction,
+        test_fraction=knobs.test_fraction,
+        seed=knobs.split_seed,
+        leaders=dict(zip(names, names[near.leaders()], strict=True)),
+    )
+    table["split"] = table["id"].map(splits)
+
+    split_of = table.loc[usable, "split"].to_numpy()
+    twin, bits = near.twins(split_of)
+    found = twin >= 0
+    table.loc[usable[found], "twin"] = names[twin[found]]
+    table.loc[usable[found], "twin_split"] = split_of[twin[found]]
+    table.loc[usable[found], "twin_bits"] = bits[found]
+    if knobs.drop_leaks:
+        leaks = (table["split"] == "train") & table["twin_split"].isin(["validation", "test"])
+        table.loc[leaks, "state"] = LEFT_OUT
+    order = table["split"].map(SPLITS.index)
+    return table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def check_rejected(rejected: pd.DataFrame, total: int, allowed: float) -> None:
-    """Stops where more than the share `allowed` of the pairs could not be read."""
-    if len(rejected) > allowed * total:
+def require_usable(table: pd.DataFrame, max_rejected: float) -> None:
+    """Stops where more than that share of the pairs was rejected, or a split has nothing left."""
+    rejected = table[table["state"] == REJECTED]
+    if len(rejected) > max_rejected * len(table):
         first = rejected.iloc[0]
         raise InputError(
-            f"{RAW}: {len(rejected)} of {total} pairs cannot be used, the first being "
-            f"{first['id']}: {first['reason']}; mend or remove them, or allow a share of them "
-            f"with max_rejected (now {allowed})"
+            f"{RAW}: {len(rejected)} of {len(table)} pairs cannot be used, the first being "
+            f"{first['id']}: {first['reason']}; all are listed in {REPORT_TABLE}; mend or remove "
+            f"them, or allow a share of them with max_rejected (now {max_rejected})"
+        )
+    for split in SPLITS:
+        if not ((table["split"] == split) & (table["state"] == KEPT)).any():
+            raise InputError(
+                f"{RAW}: none of {len(table)} pairs falls into the {split} split; expected at "
+                "least one: add pairs, or change val_fraction, test_fraction or split_seed"
+            )
+
+
+def say(report: dict) -> None:
+    """Prints what a person should know of the data before training on it."""
+    print("arrays:", ", ".join(f"{report[split]['images']} {split}" for split in SPLITS))
+    for note, count in report["notes"].items():
+        print(f"note: {count} × {note.replace('_', ' ')} ({REPORT_TABLE})")
+    if crossing := report["near_duplicates_across_splits"]:
+        print(
+            f"warning: {crossing} images nearly equal one of another split ({REPORT_TABLE}); "
+            f"{report['left_out']} were left out of training (drop_leaks)"
         )
 
 

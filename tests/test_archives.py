@@ -6,9 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesion.archives import ArchiveReader, find_archives, find_pairs
+from lesion import archives
+from lesion.archives import (
+    ArchiveReader,
+    Pair,
+    SplitArchives,
+    damage,
+    find_archives,
+    find_pairs,
+    is_note,
+    join_members,
+    member_names,
+)
 from lesion.errors import ImageError, InputError
-from lesion.images import decode_image, decode_mask
 
 IMAGES = "ISIC2018_Task1-2_{}_Input"
 MASKS = "ISIC2018_Task1_{}_GroundTruth"
@@ -31,9 +41,13 @@ def write_pair(
     )
 
 
-def refusal(folder: Path) -> str:
+def pairs_in(folder: Path, *mask_suffix: str) -> list[Pair]:
+    return find_pairs(find_archives(folder), *mask_suffix)
+
+
+def refusal(folder: Path, *mask_suffix: str) -> str:
     with pytest.raises(InputError) as error:
-        find_pairs(folder)
+        pairs_in(folder, *mask_suffix)
     return str(error.value)
 
 
@@ -43,7 +57,7 @@ def copy(sample, tmp_path) -> Path:
 
 
 def test_sample_gives_every_pair_in_order_of_split_and_id(sample):
-    pairs = find_pairs(sample)
+    pairs = pairs_in(sample)
     assert [pair.split for pair in pairs] == ["train"] * 3 + ["validation"] * 2 + ["test"] * 2
     assert [pair.id for pair in pairs] == sorted(pair.id for pair in pairs)
     for pair in pairs:
@@ -61,7 +75,7 @@ def test_pairs_are_joined_by_id_and_not_by_order(tmp_path):
         ["in/B.jpg", "in/A.jpg", "in/C.jpg"],
         ["out/C_segmentation.png", "out/A_segmentation.png", "out/B_segmentation.png"],
     )
-    joined = [(pair.id, pair.image, pair.mask) for pair in find_pairs(tmp_path)]
+    joined = [(pair.id, pair.image, pair.mask) for pair in pairs_in(tmp_path)]
     assert joined == [(x, f"in/{x}.jpg", f"out/{x}_segmentation.png") for x in "ABC"]
 
 
@@ -78,7 +92,7 @@ def test_texts_folders_and_superpixels_of_the_official_layout_are_passed_over(tm
         ],
         [f"{masks}/ATTRIBUTION.txt", f"{masks}/A_segmentation.png", f"{masks}/LICENSE.txt"],
     )
-    (pair,) = find_pairs(tmp_path)
+    (pair,) = pairs_in(tmp_path)
     assert (pair.id, pair.image, pair.synthetic) == ("A", f"{top}/A.jpg", False)
 
 
@@ -86,13 +100,21 @@ def test_texts_folders_and_superpixels_of_the_official_layout_are_passed_over(tm
 def test_attribution_that_says_synthetic_marks_the_pairs(tmp_path, folder):
     images, _ = write_pair(tmp_path, [], [f"{folder}A_segmentation.png"])
     write_zip(images, {f"{folder}ATTRIBUTION.txt": b"Synthetic drawings", f"{folder}A.jpg": b""})
-    assert find_pairs(tmp_path)[0].synthetic
+    assert pairs_in(tmp_path)[0].synthetic
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg", ".png"])
-def test_images_may_be_jpeg_or_png(tmp_path, suffix):
+def test_splits_come_in_order_whatever_their_archives_are_called(tmp_path):
+    for split in ("Test", "Training", "Validation"):
+        write_pair(tmp_path, [], [], split)
+    assert list(find_archives(tmp_path)) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize(
+    "suffix", [".jpg", ".JPG", ".jpeg", ".png", ".bmp", ".tif", ".TIFF", ".gif", ".webp"]
+)
+def test_images_may_be_of_any_usual_type(tmp_path, suffix):
     write_pair(tmp_path, [f"A{suffix}"], ["A_segmentation.png"])
-    assert find_pairs(tmp_path)[0].image == f"A{suffix}"
+    assert pairs_in(tmp_path)[0].image == f"A{suffix}"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +127,82 @@ def test_images_may_be_jpeg_or_png(tmp_path, suffix):
 )
 def test_archives_of_every_year_are_recognised_by_name(tmp_path, images, masks):
     paths = tuple(write_zip(tmp_path / f"{name}.zip", []) for name in (images, masks))
-    assert find_archives(tmp_path) == {"train": paths}
+    assert find_archives(tmp_path) == {"train": SplitArchives(*paths)}
+
+
+@pytest.mark.parametrize(
+    "mask", ["A_Segmentation.png", "x/A_SEGMENTATION.PNG", "A_segmentation.bmp"]
+)
+def test_a_masks_name_may_be_written_in_capitals_and_its_type_be_another(tmp_path, mask):
+    write_pair(tmp_path, ["A.jpg"], [mask])
+    (pair,) = pairs_in(tmp_path)
+    assert (pair.id, pair.mask) == ("A", mask)
+
+
+def test_a_mask_suffix_may_be_another(tmp_path):
+    write_pair(tmp_path, ["A.jpg", "A_segmentation.jpg"], ["A_x.png", "A_segmentation_x.png"])
+    assert [pair.id for pair in pairs_in(tmp_path, "_x")] == ["A", "A_segmentation"]
+    assert "found A_segmentation.jpg" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ages.csv", "x/.DS_Store", "._A.jpg", ".git/B.jpg", "__MACOSX/x/B.jpg", "x/Thumbs.db"],
+)
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_what_is_known_to_lie_beside_images_is_passed_over(tmp_path, name, kind):
+    members = {"images": ["A.jpg"], "masks": ["A_segmentation.png"]}
+    members[kind].append(name)
+    write_pair(tmp_path, **members)
+    assert [pair.id for pair in pairs_in(tmp_path)] == ["A"]
+
+
+@pytest.mark.parametrize("name", ["../A.jpg", "x/../../A.jpg", "/A.jpg", "..\\A.jpg", "x\\A.jpg"])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_name_that_leads_out_of_an_archive_is_refused(tmp_path, name, kind):
+    members = {"images": ["A.jpg"], "masks": ["A_segmentation.png"]}
+    members[kind].append(name)
+    paths = dict(zip(("images", "masks"), write_pair(tmp_path, **members), strict=True))
+    assert f"{paths[kind]}: found {name!r}, which leads out of it" in refusal(tmp_path)
+
+
+def test_images_and_masks_of_one_place_are_told_apart_by_their_names():
+    names = ["A.jpg", "B.jpg", "B_m.png", "x/A_m.png", "LICENSE.txt"]
+    joined = join_members(names, names, "place", "place", "_m")
+    assert joined == {"A": ("A.jpg", "x/A_m.png"), "B": ("B.jpg", "B_m.png")}
+    with pytest.raises(InputError, match=r"place: no mask of image C\.jpg"):
+        join_members([*names, "C.jpg"], [*names, "C.jpg"], "place", "place", "_m")
+
+
+def test_without_a_suffix_image_and_mask_have_one_name():
+    assert join_members(["A.jpg"], ["A.png"], "here", "there", "") == {"A": ("A.jpg", "A.png")}
+
+
+@pytest.mark.parametrize("name", ["LICENSE.txt", "x/y/ATTRIBUTION.txt"])
+def test_licences_and_attributions_are_notes(name):
+    assert is_note(name) and not is_note(f"{name}.jpg") and not is_note(f"x{name}/A.jpg")
+
+
+def test_an_archive_tells_its_members(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["b", "a/c"])
+    assert member_names(path) == ["b", "a/c"]
+
+
+def test_damage_is_told_by_the_checksums_of_all_members(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"A.jpg": b"first" * 9, "B.jpg": b"second" * 9})
+    whole = path.read_bytes()
+    assert damage(path) is None
+    path.write_bytes(whole.replace(b"secondsecond", b"secondSecond", 1))
+    assert damage(path) == "found member B.jpg damaged"
+    for content in (whole[:-1], whole[:-30], b"", b"<html>"):
+        path.write_bytes(content)
+        assert damage(path).startswith("found no whole zip archive (")
 
 
 def test_other_files_are_passed_over(copy):
     (copy / "notes.txt").write_text("x")
     (copy / "other.zip").write_text("x")
-    assert len(find_pairs(copy)) == 7
+    assert len(pairs_in(copy)) == 7
 
 
 @pytest.mark.parametrize("present", [[], ["notes.txt"], ["a.zip", "b.zip"]])
@@ -154,7 +245,7 @@ def test_two_archives_of_one_kind_and_split_are_refused_by_name(copy):
         (["A.jpg"], ["x/A_segmentation.png", "A_segmentation.png"], MASKS, "A"),
         (["A.jpg", "A_segmentation.png"], ["A_segmentation.png"], IMAGES, "A_segmentation.png"),
         (["A.jpg"], ["A_segmentation.png", "A.jpg"], MASKS, "A.jpg"),
-        (["A.jpg"], ["A_segmentation.jpg"], MASKS, "A_segmentation.jpg"),
+        (["A.jpg"], ["A_segmentation.pdf"], MASKS, "A_segmentation.pdf"),
         (["A.jpg", "notes.md"], ["A_segmentation.png"], IMAGES, "notes.md"),
         ([], ["A_segmentation.png"], IMAGES, "A"),
         (["A.jpg"], [], MASKS, "A.jpg"),
@@ -211,15 +302,37 @@ def test_a_damaged_attribution_is_refused_by_name(copy):
 
 
 def test_reader_gives_every_member_whole(sample):
-    with ArchiveReader(sample) as archives:
-        for pair in find_pairs(sample):
-            image, shape = decode_image(archives.read(pair.image_archive, pair.image))
-            assert decode_mask(archives.read(pair.mask_archive, pair.mask)).shape == shape
-            assert image.shape == (*shape, 3)
+    with ArchiveReader(sample) as reader:
+        for pair in pairs_in(sample):
+            for archive, member in (
+                (pair.image_archive, pair.image),
+                (pair.mask_archive, pair.mask),
+            ):
+                with zipfile.ZipFile(sample / archive) as file:
+                    assert reader.read(archive, member) == file.read(member)
+
+
+def test_a_member_that_is_far_too_large_is_an_image_error(tmp_path, monkeypatch):
+    write_zip(tmp_path / "a.zip", {"A.jpg": bytes(1000), "B.jpg": bytes(1001)})
+    monkeypatch.setattr(archives, "LARGEST", 1000)
+    with ArchiveReader(tmp_path) as reader:
+        assert reader.read("a.zip", "A.jpg") == bytes(1000)
+        with pytest.raises(ImageError, match=r"a\.zip: B\.jpg unpacks to 1001 bytes; at most 1000"):
+            reader.read("a.zip", "B.jpg")
+
+
+def test_an_encrypted_member_is_an_image_error(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["A.jpg"])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\3\4") + 6] |= 1  # the flag, here and in the directory
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with ArchiveReader(tmp_path) as reader, pytest.raises(ImageError, match=r"A\.jpg.* encrypted"):
+        reader.read("a.zip", "A.jpg")
 
 
 def test_threads_that_share_a_reader_get_what_one_gets(sample):
-    pairs = find_pairs(sample) * 30
+    pairs = pairs_in(sample) * 30
     with ArchiveReader(sample) as archives:
         alone = [archives.read(pair.image_archive, pair.image) for pair in pairs]
     with ArchiveReader(sample) as archives, ThreadPoolExecutor(8) as pool:
@@ -260,7 +373,7 @@ def test_damage_anywhere_in_an_archive_is_refused_or_harmless_and_never_crashes(
         path.write_bytes(damaged)
         try:
             with ArchiveReader(tmp_path) as archives:
-                for pair in find_pairs(tmp_path):
+                for pair in pairs_in(tmp_path):
                     archives.read(pair.image_archive, pair.image)
         except (InputError, ImageError):
             refused += 1

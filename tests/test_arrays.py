@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.arrays import INDEX, array_path, load_arrays, load_index
+from lesion.arrays import INDEX, RowFile, array_path, load_arrays, load_index
 from lesion.errors import InputError
 
 
@@ -105,3 +105,48 @@ def test_index_gives_the_rows_of_a_split_in_order_with_ids_as_text(tmp_path):
 def test_a_missing_index_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=INDEX):
         load_index(tmp_path, "train")
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (5, 7), (1,), ()])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1], [2, 2, 0], [3], []])
+def test_saved_rows_are_the_bytes_that_numpy_saves_of_those_rows_in_that_order(
+    tmp_path, shape, order
+):
+    rows = np.random.default_rng(0).integers(0, 256, (4, *shape)).astype(np.uint8)
+    np.save(tmp_path / "expected.npy", rows[order])
+    with RowFile(tmp_path) as file:
+        for row in rows:
+            file.append(row)
+        for _ in range(2):
+            file.save(tmp_path / "saved.npy", pd.Series(order, index=range(7, 7 + len(order))))
+            saved = (tmp_path / "saved.npy").read_bytes()
+            assert saved == (tmp_path / "expected.npy").read_bytes()
+
+
+def test_a_row_that_does_not_lie_in_one_piece_is_saved_as_it_looks(tmp_path):
+    turned = np.arange(12, dtype=np.uint8).reshape(3, 4).T
+    with RowFile(tmp_path) as file:
+        file.append(turned[:, ::-1])
+        file.save(tmp_path / "saved.npy", [0])
+    assert np.array_equal(np.load(tmp_path / "saved.npy")[0], turned[:, ::-1])
+
+
+def test_rows_that_wait_leave_no_file_behind(tmp_path):
+    with pytest.raises(KeyError), RowFile(tmp_path) as file:
+        file.append(np.zeros(3, np.uint8))
+        assert list(tmp_path.iterdir()) == []
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saved_rows_are_loaded_as_a_splits_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    masks = rng.integers(0, 2, (3, 8, 8)).astype(np.uint8)
+    for kind, rows in (("images", images), ("masks", masks)):
+        with RowFile(tmp_path) as file:
+            for row in rows:
+                file.append(row)
+            file.save(array_path(tmp_path, "test", kind), [2, 0])
+    loaded = load_arrays(tmp_path, "test")
+    assert np.array_equal(loaded[0], images[[2, 0]]) and np.array_equal(loaded[1], masks[[2, 0]])

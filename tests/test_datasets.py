@@ -1,216 +1,215 @@
-import hashlib
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+"""datasets.yaml: what may stand in it, and what stands in the project's own."""
+
 from pathlib import Path
 
 import pytest
 
 from lesion.archives import find_archives
-from lesion.datasets import Archive, Dataset, fetch, load_datasets
+from lesion.datasets import Archive, Dataset, Folder, Split, load_datasets
 from lesion.errors import InputError
 
-FILES = {"a.zip": b"a" * 5000, "b.zip": b"b" * 7000}
-ENTRY = """
+SHA = "0123456789abcdef" * 4
+ENTRY = f"""
 small:
   title: "Small"
   licence: CC0-1.0
   cite: ["Somebody"]
+  overlaps: ["large"]
   base_url: https://example.org/files/
-  archives:
-    - {{name: a.zip, images: 1, bytes: 10, sha256: {sha}}}
-    - {{name: b.zip, images: 1, bytes: 10, sha256: {sha}}}
-""".format(sha="0123456789abcdef" * 4)
+  mirrors: [https://example.net/]
+  mask_suffix: _lesion
+  train:
+    images: {{archive: a.zip, files: 3, bytes: 10, sha256: {SHA}}}
+    masks: {{folder: data/masks}}
+"""
 
 
-class Server:
-    """Serves `files`, and keeps the paths that were asked for in `requests`."""
-
-    def __init__(self) -> None:
-        self.files, self.requests, self.cut = dict(FILES), [], 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append(self.path)
-                content = outer.files.get(self.path.removeprefix("/files/"))
-                if content is None:
-                    return self.send_error(404)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content[: len(content) - outer.cut])
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def dataset(self, slash: str = "/") -> Dataset:
-        archives = [
-            Archive(name=name, images=1, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-            for name, data in FILES.items()
-        ]
-        return Dataset(
-            title="Small",
-            licence="CC0-1.0",
-            cite=["Somebody"],
-            base_url=f"http://127.0.0.1:{self.http.server_port}/files{slash}",
-            archives=archives,
-        )
+@pytest.fixture(scope="module")
+def known(root: Path) -> dict[str, Dataset]:
+    return load_datasets(root / "datasets.yaml")
 
 
-@pytest.fixture
-def server(monkeypatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "datasets.yaml"
+    path.write_text(text)
+    return path
 
 
-def refusal(server: Server, folder: Path) -> str:
+def refusal(path: Path) -> str:
     with pytest.raises(InputError) as error:
-        fetch(server.dataset(), folder)
+        load_datasets(path)
+    assert str(error.value).startswith(f"{path}: ")
     return str(error.value)
 
 
-def test_projects_registry_is_valid_and_has_every_archive_under_its_official_name(root, tmp_path):
-    known = load_datasets(root / "datasets.yaml")
-    archives = known["isic2018"].archives
-    for archive in archives:
-        (tmp_path / archive.name).touch()
-    assert set(find_archives(tmp_path)) == {"train", "validation", "test"}
-    assert [archive.images for archive in archives] == [2594, 2594, 100, 100, 1000, 1000]
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("isic2018", {"train": 2594, "validation": 100, "test": 1000}),
+        ("isic2017", {"train": 2000, "validation": 150, "test": 600}),
+        ("isic2016", {"train": 900, "test": 379}),
+    ],
+)
+def test_challenges_have_the_official_numbers_of_images_and_masks(
+    known: dict[str, Dataset], name: str, counts: dict[str, int]
+) -> None:
+    assert known[name].counts == counts
+    for split in known[name].splits.values():
+        assert split.images.files == split.masks.files
+
+
+def test_challenges_of_the_project_are_told_apart_by_their_archives_names(
+    known: dict[str, Dataset], tmp_path: Path
+) -> None:
+    for name, dataset in known.items():
+        (tmp_path / name).mkdir()
+        for archive in dataset.archives:
+            (tmp_path / name / archive.archive).touch()
+        found = find_archives(tmp_path / name)
+        assert {
+            split: (archives.images.name, archives.masks.name) for split, archives in found.items()
+        } == {
+            split: (entry.images.archive, entry.masks.archive)
+            for split, entry in dataset.splits.items()
+        }
+
+
+def test_addresses_of_the_project_are_encrypted(known: dict[str, Dataset]) -> None:
     for dataset in known.values():
         assert dataset.base_url.scheme == "https"
-        for unique in ("name", "sha256"):
-            values = [getattr(archive, unique) for archive in dataset.archives]
-            assert len(set(values)) == len(values)
+        assert dataset.mirrors and all(mirror.scheme == "https" for mirror in dataset.mirrors)
 
 
-def test_a_right_entry_is_taken(tmp_path):
-    path = tmp_path / "datasets.yaml"
-    path.write_text(ENTRY)
-    (dataset,) = load_datasets(path).values()
-    assert [archive.name for archive in dataset.archives] == ["a.zip", "b.zip"]
+@pytest.mark.parametrize("field", ["archive", "sha256", "md5", "bytes"])
+def test_no_archive_of_the_project_has_the_name_size_or_hash_of_another(
+    known: dict[str, Dataset], field: str
+) -> None:
+    archives = [archive for dataset in known.values() for archive in dataset.archives]
+    values = [value for archive in archives if (value := getattr(archive, field)) is not None]
+    assert len(archives) == 16 and len(set(values)) == len(values) > 0
+
+
+def test_the_project_says_what_it_knows_of_each_challenge(known: dict[str, Dataset]) -> None:
+    for archive in known["isic2018"].archives:
+        assert archive.bytes and archive.hash == ("sha256", archive.sha256)
+    for archive in known["isic2017"].archives:
+        assert archive.hash == ("md5", archive.md5) and archive.md5
+    assert [archive.hash for archive in known["isic2016"].archives] == [None] * 4
+
+
+def test_the_project_says_which_test_images_are_training_images_elsewhere(
+    known: dict[str, Dataset],
+) -> None:
+    for name, count in (("isic2016", "339"), ("isic2017", "529")):
+        assert any("isic2018" in line and count in line for line in known[name].overlaps)
+        assert any(name in line and count in line for line in known["isic2018"].overlaps)
+
+
+def test_an_entry_is_read_as_it_is_written(tmp_path: Path) -> None:
+    (dataset,) = load_datasets(write(tmp_path, ENTRY)).values()
+    images, masks = dataset.train.images, dataset.train.masks
+    assert images == Archive(archive="a.zip", files=3, bytes=10, sha256=SHA)
+    assert masks == Folder(folder="data/masks")
+    assert (dataset.title, dataset.mask_suffix) == ("Small", "_lesion")
+    assert str(dataset.base_url) == "https://example.org/files/"
+    assert list(dataset.splits) == ["train"] and dataset.counts == {"train": 3}
+    assert dataset.archives == [images]
+
+
+def test_all_but_title_licence_and_train_may_be_left_out(tmp_path: Path) -> None:
+    text = """
+mine:
+  title: Mine
+  licence: internal
+  train: {images: {folder: a}, masks: {folder: b}}
+  test: {images: {archive: c.zip}, masks: {archive: d.zip}}
+"""
+    (dataset,) = load_datasets(write(tmp_path, text)).values()
+    assert dataset.base_url is None and dataset.mask_suffix == "_segmentation"
+    assert list(dataset.splits) == ["train", "test"] and dataset.counts == {}
+    assert [archive.hash for archive in dataset.archives] == [None, None]
+
+
+def test_sha256_goes_before_md5() -> None:
+    archive = Archive(archive="a.zip", sha256=SHA, md5=SHA[:32])
+    assert archive.hash == ("sha256", SHA)
+
+
+def test_an_archive_that_holds_images_and_masks_is_one_archive() -> None:
+    both = Archive(archive="a.zip")
+    dataset = Dataset(title="x", licence="x", train=Split(images=both, masks=both))
+    assert dataset.archives == [both]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("licence:", "license:", "licence"),
-        ("images: 1", "image: 1", "images"),
-        ("title:", "note: x\n  title:", "note"),
-        ("0123456789abcdef", "0123456789ABCDEF", "sha256"),
-        ("0123456789abcdef", "0123456789abcde", "sha256"),
-        ("0123456789abcdef", "0123456789abcdeg", "sha256"),
-        ("bytes: 10", "bytes: 0", "bytes"),
-        ("bytes: 10", "bytes: many", "bytes"),
-        ("images: 1", "images: -1", "images"),
-        ("a.zip", "../a.zip", "name"),
-        ("a.zip", "/a.zip", "name"),
-        ("a.zip", "a.tar", "name"),
-        ("https://example.org/files/", "example", "base_url"),
-        ("https://", "file://", "base_url"),
-        ('["Somebody"]', "Somebody", "cite"),
-        ("    - {name: b", "    # {name: b", "archives"),
+        ("licence:", "license:", "small.licence: "),
+        ("title:", "note: x\n  title:", "small.note: "),
+        ("title:", "version: 1\n  title:", "small.version: "),
+        ("train:", "training:", "small.train: "),
+        ("files: 3", "images: 3", "small.train.images.images: "),
+        ("files: 3", "files: -1", "small.train.images.files: found -1"),
+        ("bytes: 10", "bytes: 0", "small.train.images.bytes: found 0"),
+        ("bytes: 10", "bytes: many", "small.train.images.bytes: found 'many'"),
+        ("0123456789abcdef", "0123456789ABCDEF", "small.train.images.sha256: "),
+        ("0123456789abcdef", "0123456789abcde", "small.train.images.sha256: "),
+        ("0123456789abcdef", "0123456789abcdeg", "small.train.images.sha256: "),
+        ("sha256", "md5", "small.train.images.md5: "),
+        ("archive: a.zip", "archive: ../a.zip", "small.train.images.archive: "),
+        ("archive: a.zip", "archive: /a.zip", "small.train.images.archive: "),
+        ("archive: a.zip", "archive: .a.zip", "small.train.images.archive: "),
+        ("archive: a.zip", 'archive: "a.zip\\n"', "small.train.images.archive: "),
+        ("archive: a.zip", "archive: a.tar", "small.train.images.archive: "),
+        ("folder: data/masks", 'folder: ""', "small.train.masks.folder: "),
+        ("folder: data/masks", "folder: x, files: 3", "small.train.masks.files: "),
+        ("{folder: data/masks}", "data/masks", "small.train.masks: found 'data/masks'"),
+        ("    masks: {folder: data/masks}\n", "", "small.train.masks: "),
+        ("https://example.org/files/", "example", "small.base_url: "),
+        ("https://example.org", "file://example.org", "small.base_url: "),
+        ("[https://example.net/]", "[example]", "small.mirrors.0: "),
+        ('["Somebody"]', "Somebody", "small.cite: "),
     ],
 )
-def test_a_wrong_entry_is_refused_with_file_and_place(tmp_path, old, new, named):
-    path = tmp_path / "datasets.yaml"
+def test_a_wrong_entry_is_refused_with_file_and_place(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
     assert old in ENTRY
-    path.write_text(ENTRY.replace(old, new, 1))
-    with pytest.raises(InputError) as error:
-        load_datasets(path)
-    message = str(error.value)
-    assert message.startswith(f"{path}: ") and named in message
+    assert f": {named}" in refusal(write(tmp_path, ENTRY.replace(old, new, 1)))
 
 
-def test_a_wrong_entry_is_refused_with_the_name_of_its_data_set(tmp_path):
-    path = tmp_path / "datasets.yaml"
-    path.write_text(ENTRY + ENTRY.replace("small:", "large:").replace("bytes: 10", "bytes: 0"))
-    with pytest.raises(InputError, match=r"large\W+archives\W+0\W+bytes: found 0"):
-        load_datasets(path)
+def test_a_wrong_entry_is_refused_with_the_name_of_its_data_set(tmp_path: Path) -> None:
+    second = ENTRY.replace("small:", "large:").replace("bytes: 10", "bytes: 0")
+    assert "large.train.images.bytes: found 0" in refusal(write(tmp_path, ENTRY + second))
+
+
+def test_images_and_masks_in_one_place_must_have_names_that_differ(tmp_path: Path) -> None:
+    train = "{images: {folder: a}, masks: {folder: a}}"
+    text = f"x: {{title: x, licence: x, mask_suffix: '', train: {train}}}"
+    assert "images and masks of train lie in one place" in refusal(write(tmp_path, text))
+    load_datasets(write(tmp_path, text.replace("''", "_m")))
+    load_datasets(write(tmp_path, text.replace("masks: {folder: a}", "masks: {folder: b}")))
+
+
+def test_two_archives_of_one_name_must_be_one(tmp_path: Path) -> None:
+    second = ENTRY.replace("small:", "large:")
+    assert len(load_datasets(write(tmp_path, ENTRY + second))) == 2
+    message = refusal(write(tmp_path, ENTRY + second.replace("bytes: 10", "bytes: 11")))
+    assert "large: a.zip is described twice, and differently" in message
+    inside = ENTRY.replace("{folder: data/masks}", "{archive: a.zip, bytes: 11}")
+    assert "small: a.zip is described twice" in refusal(write(tmp_path, inside))
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"- 1", b"small:", b"small: 3", b"a: [", b"a: 1\na: 2", b"\xe9: 1", b"a: 2021-13-45"],
 )
-def test_what_is_no_mapping_of_data_sets_is_refused(tmp_path, content):
+def test_what_is_no_mapping_of_data_sets_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "datasets.yaml"
     path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        load_datasets(path)
-    assert str(path) in str(error.value)
+    refusal(path)
 
 
-def test_a_missing_registry_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"No such file.*expected in the project"):
-        load_datasets(tmp_path / "datasets.yaml")
-
-
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_archives_are_fetched_whole_and_nothing_else_is_left(server, tmp_path, slash):
-    folder = tmp_path / "downloads" / "small"
-    paths = fetch(server.dataset(slash), folder)
-    assert [path.read_bytes() for path in paths] == list(FILES.values())
-    assert sorted(folder.iterdir()) == sorted(paths)
-    assert server.requests == ["/files/a.zip", "/files/b.zip"]
-
-
-def test_what_is_there_already_is_not_fetched_again(server, tmp_path):
-    fetch(server.dataset(), tmp_path)
-    server.requests.clear()
-    fetch(server.dataset(), tmp_path)
-    assert server.requests == []
-    (tmp_path / "b.zip").unlink()
-    fetch(server.dataset(), tmp_path)
-    assert server.requests == ["/files/b.zip"]
-
-
-@pytest.mark.parametrize("content", [b"x" * 5000, b"a" * 4999, b"", b"a" * 5001])
-def test_a_server_that_gives_another_file_is_refused_and_no_file_is_left(server, tmp_path, content):
-    server.files["a.zip"] = content
-    message = refusal(server, tmp_path)
-    assert "/files/a.zip" in message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_download_that_is_broken_off_is_refused_and_no_file_is_left(server, tmp_path):
-    server.cut = 1000
-    assert "/files/a.zip" in refusal(server, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_the_server_does_not_have_is_refused_with_its_address(server, tmp_path):
-    del server.files["b.zip"]
-    message = refusal(server, tmp_path)
-    assert "/files/b.zip" in message and "404" in message and str(tmp_path) in message
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
-
-
-def test_a_server_that_does_not_answer_is_refused(server, tmp_path):
-    server.http.shutdown()
-    server.http.server_close()
-    assert "/files/a.zip: could not be downloaded" in refusal(server, tmp_path)
-
-
-@pytest.mark.parametrize("size", [0, 4999, 5001])
-def test_a_file_of_the_wrong_size_is_refused_and_left_as_it_is(server, tmp_path, size):
-    (tmp_path / "a.zip").write_bytes(b"a" * size)
-    message = refusal(server, tmp_path)
-    assert f"a.zip: found {size} bytes; expected 5000" in message
-    assert (tmp_path / "a.zip").stat().st_size == size
-    assert server.requests == []
-
-
-def test_a_file_of_the_right_size_and_other_content_is_not_used(server, tmp_path):
-    (tmp_path / "a.zip").write_bytes(b"x" * 5000)
-    try:
-        fetch(server.dataset(), tmp_path)
-    except InputError:
-        return
-    assert (tmp_path / "a.zip").read_bytes() == FILES["a.zip"]
+def test_a_missing_registry_is_named(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "datasets.yaml")
+    assert "No such file" in message and "expected in the project" in message

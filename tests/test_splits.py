@@ -62,3 +62,44 @@ def test_argument_is_left_as_it_was():
     official = only_train(IDS)
     assign_splits(official, 0.5, 0.3, seed=0)
     assert official == only_train(IDS)
+
+
+def in_groups(names: list[str], size: int) -> dict[str, str]:
+    """Every so many names in a row are near-duplicates; the first of them is their leader."""
+    return {name: names[i - i % size] for i, name in enumerate(names)}
+
+
+def test_near_duplicates_go_together_and_where_their_leader_would_go_alone():
+    leaders = in_groups(IDS, 3)
+    alone = assign_splits(only_train(IDS), 0.2, 0.2, seed=0)
+    together = assign_splits(only_train(IDS), 0.2, 0.2, seed=0, leaders=leaders)
+    assert set(together.values()) == set(SPLITS)
+    assert all(together[name] == alone[leader] for name, leader in leaders.items())
+    assert sum(together[name] != alone[name] for name in IDS) > 1000
+
+
+def test_ids_without_a_leader_go_where_they_would_go_alone():
+    leaders = {name: IDS[0] for name in IDS[:5]}
+    alone = assign_splits(only_train(IDS), 0.2, 0.2, seed=0)
+    splits = assign_splits(only_train(IDS), 0.2, 0.2, seed=0, leaders=leaders)
+    assert [splits[name] for name in IDS[5:]] == [alone[name] for name in IDS[5:]]
+
+
+def test_official_splits_are_left_alone_also_where_leaders_are_in_others():
+    official = {name: SPLITS[i % 3] for i, name in enumerate(IDS)}
+    splits = assign_splits(official, 0.3, 0.3, seed=1, leaders=in_groups(IDS, 3))
+    assert splits == official
+
+
+def test_adding_images_moves_none_but_those_that_get_a_new_leader():
+    known = IDS[1::2]
+    before_leaders = in_groups(known, 2)
+    before = assign_splits(only_train(known), 0.2, 0.2, seed=0, leaders=before_leaders)
+    # Of the new images, which have even numbers, some come to lead the group that follows.
+    after_leaders = before_leaders.copy()
+    for place in range(0, len(IDS), 100):
+        after_leaders |= dict.fromkeys(IDS[place + 1 : place + 5 : 2], IDS[place])
+    after = assign_splits(only_train(IDS), 0.2, 0.2, seed=0, leaders=after_leaders)
+    moved = [name for name in known if after[name] != before[name]]
+    assert moved
+    assert all(after_leaders[name] != before_leaders[name] for name in moved)

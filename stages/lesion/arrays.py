@@ -4,7 +4,10 @@
 of index.csv are in the same order.
 """
 
+import math
+from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,38 @@ INDEX = "index.csv"
 def array_path(folder: Path, split: str, kind: str) -> Path:
     """Where the `kind` ("images" or "masks") of a split lie."""
     return folder / f"{split}_{kind}.npy"
+
+
+class RowFile:
+    """uint8 arrays of one shape, in a nameless file in `folder` until their order is known."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
+        self._shape: tuple[int, ...] = ()
+
+    def append(self, row: np.ndarray) -> None:
+        self._shape = row.shape
+        self._file.write(row.tobytes())
+
+    def save(self, path: Path, positions: Collection[int]) -> None:
+        """Writes a .npy file of the arrays at `positions`, 0 being the first that was appended.
+
+        None but the one that is being copied is in memory.
+        """
+        size = math.prod(self._shape)
+        shape = (len(positions), *self._shape)
+        with path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for position in positions:
+                self._file.seek(position * size)
+                file.write(self._file.read(size))
+
+    def __enter__(self) -> "RowFile":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
 
 
 def load_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lesion.errors import InputError
+from lesion.errors import ImageError, InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ def run(stage: Callable[[], None]) -> None:
     os.chdir(PROJECT)
     try:
         stage()
-    except InputError as error:
+    except (InputError, ImageError) as error:
         sys.exit(f"{Path(sys.argv[0]).stem}: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,17 +1,27 @@
-"""datasets.yaml: where the public data sets lie, and how to fetch and verify their archives."""
+"""datasets.yaml: where each data set lies, and what is known of its files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-import pooch
-import requests
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    HttpUrl,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lesion.errors import InputError
 
 DATASETS_FILE = Path("datasets.yaml")
+SplitName = Literal["train", "validation", "test"]
+Count = Annotated[int, Field(ge=1)]
 
 
 class _Entry(BaseModel):
@@ -19,73 +29,126 @@ class _Entry(BaseModel):
 
 
 class Archive(_Entry):
-    """One zip file: name, number of images or masks, size in bytes, SHA-256 in hexadecimal."""
+    """A zip file by its name, and what is known of it; what is unknown is left out, not guessed.
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+\.zip$")]
-    images: Annotated[int, Field(ge=1)]
-    bytes: Annotated[int, Field(ge=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    `files` is the number of images or masks in it, `bytes` its size, the hashes are hexadecimal.
+    """
+
+    archive: Annotated[str, Field(pattern=r"^\w[\w.-]*\.zip$")]
+    files: Count | None = None
+    bytes: Count | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+    @property
+    def hash(self) -> tuple[str, str] | None:
+        """Name and digest of the strongest hash that is known."""
+        if self.sha256:
+            return "sha256", self.sha256
+        return ("md5", self.md5) if self.md5 else None
+
+
+class Folder(_Entry):
+    """A folder with images or masks, in it or below it; relative to the project's root."""
+
+    folder: Annotated[str, Field(min_length=1)]
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Folder) or (isinstance(value, dict) and "folder" in value):
+        return "folder"
+    return "archive"
+
+
+Source = Annotated[
+    Annotated[Archive, Tag("archive")] | Annotated[Folder, Tag("folder")], Discriminator(_kind)
+]
+
+
+class Split(_Entry):
+    images: Source
+    masks: Source
 
 
 class Dataset(_Entry):
-    """A public data set; `base_url` is the address that the archives' names are appended to."""
+    """A data set: what it is called, who made it, and its splits.
+
+    `base_url` is the address that the archives' names are appended to, `mirrors` are others that
+    hold the same files. A mask is named like its image with `mask_suffix` before the file's type.
+    `overlaps` says which images it shares with other data sets.
+    """
 
     title: str
     licence: str
-    cite: list[str]
-    base_url: HttpUrl
-    archives: Annotated[list[Archive], Field(min_length=2)]
+    cite: list[str] = []
+    overlaps: list[str] = []
+    base_url: HttpUrl | None = None
+    mirrors: list[HttpUrl] = []
+    mask_suffix: str = "_segmentation"
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, in order."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split}
+
+    @property
+    def archives(self) -> list[Archive]:
+        """Every archive, in order, each once."""
+        sources = [
+            source for split in self.splits.values() for source in (split.images, split.masks)
+        ]
+        return list(dict.fromkeys(source for source in sources if isinstance(source, Archive)))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs a split has, for those where that is known."""
+        return {
+            name: split.images.files
+            for name, split in self.splits.items()
+            if isinstance(split.images, Archive) and split.images.files
+        }
+
+    @model_validator(mode="after")
+    def _masks_can_be_told_from_images(self) -> "Dataset":
+        for name, split in self.splits.items():
+            if split.images == split.masks and not self.mask_suffix:
+                raise ValueError(
+                    f"images and masks of {name} lie in one place; mask_suffix must tell them apart"
+                )
+        return self
 
 
 def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
     """The data sets by name.
 
     Raises:
-        InputError: the file is missing, no YAML, or an entry is not as described above.
+        InputError: the file is missing, no YAML, an entry is not as described above, or two
+            archives have one name.
     """
     try:
         entries = YAML(typ="safe").load(path)
-        return TypeAdapter(dict[str, Dataset]).validate_python(entries)
+        datasets = TypeAdapter(dict[str, Dataset]).validate_python(entries)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected in the project's root") from None
     except (YAMLError, AttributeError) as error:
         raise InputError(f"{path}: not a mapping of data sets: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        loc = first["loc"][:3] + first["loc"][4:]  # without the tag of a source
+        place = ".".join(map(str, loc))
         raise InputError(f"{path}: {place}: found {first['input']!r}; {first['msg']}") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def fetch(dataset: Dataset, folder: Path) -> list[Path]:
-    """Downloads what `folder` lacks of the archives and verifies all, by size and SHA-256.
-
-    An archive gets its name only when it is whole, so an interrupted download leaves none that
-    could be mistaken for it.
-
-    Raises:
-        InputError: the server does not give a file, or gives another one than expected.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _fetch(archive, f"{dataset.base_url}".rstrip("/"), folder) for archive in dataset.archives
-    ]
-
-
-def _fetch(archive: Archive, base_url: str, folder: Path) -> Path:
-    url, path = f"{base_url}/{archive.name}", folder / archive.name
-    if path.exists() and path.stat().st_size != archive.bytes:
-        raise InputError(
-            f"{path}: found {path.stat().st_size} bytes; expected {archive.bytes}; "
-            "remove it to download it again"
-        )
-    try:
-        pooch.retrieve(url, f"sha256:{archive.sha256}", archive.name, folder, progressbar=True)
-    except ValueError as error:
-        raise InputError(f"{url}: not the file that datasets.yaml describes: {error}") from None
-    except requests.RequestException as error:
-        raise InputError(
-            f"{url}: could not be downloaded: {error}; try again, or put the file into {folder}/"
-        ) from None
-    return path
+    seen: dict[str, Archive] = {}
+    for name, dataset in datasets.items():
+        for archive in dataset.archives:
+            if seen.setdefault(archive.archive, archive) != archive:
+                raise InputError(
+                    f"{path}: {name}: {archive.archive} is described twice, and differently; all "
+                    "archives lie in downloads/, so that two need two names"
+                )
+    return datasets

@@ -21,6 +21,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Resize = Literal["stretch", "letterbox", "crop"]
 
 
 class StageParams(BaseModel):
@@ -31,13 +32,16 @@ class StageParams(BaseModel):
 
 class DownloadParams(StageParams):
     source: Annotated[str, Field(min_length=1)]
+    limit: Annotated[int, Field(ge=0)]
 
 
 class PreprocessParams(StageParams):
     image_size: Annotated[int, Field(ge=16, le=4096)]
+    resize: Resize
     val_fraction: Share
     test_fraction: Share
     split_seed: Seed
+    drop_leaks: bool
     max_rejected: Share
 
 
@@ -119,7 +123,9 @@ def _allowed(field: FieldInfo) -> str:
     """What a parameter may be, in words."""
     if choices := get_args(field.annotation):
         return "one of " + ", ".join(map(str, choices))
-    words = {int: "a whole number", float: "a number", str: "a name"}[field.annotation]
+    words = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}[
+        field.annotation
+    ]
     limits = {
         Ge: ("at least", "ge"),
         Gt: ("above", "gt"),

@@ -6,13 +6,18 @@ SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(
-    official: dict[str, str], val_fraction: float, test_fraction: float, seed: int
+    official: dict[str, str],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    leaders: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """The split of each id, given the `official` one of each id.
 
     A split that the data set has is left alone. One that it lacks is taken out of its training
     split, by a hash of the id rather than by shuffling: so an id stays where it is when others are
-    added, and on whichever machine.
+    added, and on whichever machine. Ids with one entry in `leaders`, near-duplicates of each other,
+    go where that entry's hash says, and so together.
     """
     present = set(official.values())
     validation = 0.0 if "validation" in present else val_fraction
@@ -20,7 +25,7 @@ def assign_splits(
     splits = dict(official)
     for name, split in official.items():
         if split == "train":
-            place = _place(name, seed)
+            place = _place((leaders or {}).get(name, name), seed)
             if place < validation:
                 splits[name] = "validation"
             elif place < validation + test:

@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, ZipFile
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from lesion.members import add_member
 from lesion.synthetic.image import MIN_SIDE, lesion_image
 
 SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -111,16 +112,16 @@ def _write_split(
     """Fills the two archives of a split, members in sorted order."""
     image_folder, mask_folder = _stems(split)
     position = list(SPLITS).index(split)
-    _add(images, f"{image_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
-    _add(masks, f"{mask_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
+    add_member(images, f"{image_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
+    add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
     for index in range(count):
         name = f"ISIC_{FIRST_ID + position * IDS_PER_SPLIT + index:07d}"
         jpeg, png = _encoded_pair(np.random.SeedSequence((seed, position, index)), size)
-        _add(images, f"{image_folder}/{name}.jpg", jpeg)
-        _add(masks, f"{mask_folder}/{name}_segmentation.png", png)
+        add_member(images, f"{image_folder}/{name}.jpg", jpeg)
+        add_member(masks, f"{mask_folder}/{name}_segmentation.png", png)
         progress.update()
-    _add(images, f"{image_folder}/LICENSE.txt", LICENSE.encode())
-    _add(masks, f"{mask_folder}/LICENSE.txt", LICENSE.encode())
+    add_member(images, f"{image_folder}/LICENSE.txt", LICENSE.encode())
+    add_member(masks, f"{mask_folder}/LICENSE.txt", LICENSE.encode())
 
 
 def _encoded_pair(seed: np.random.SeedSequence, size: int) -> tuple[bytes, bytes]:
@@ -134,11 +135,3 @@ def _encoded_pair(seed: np.random.SeedSequence, size: int) -> tuple[bytes, bytes
     _, jpeg = cv2.imencode(".jpg", image[..., ::-1], jpeg_settings)
     _, png = cv2.imencode(".png", mask * np.uint8(255), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return jpeg.tobytes(), png.tobytes()
-
-
-def _add(archive: ZipFile, name: str, data: bytes) -> None:
-    """Adds a member whose header holds nothing of the time, the system or the user."""
-    info = ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    info.create_system = 3
-    info.external_attr = 0o100644 << 16
-    archive.writestr(info, data)

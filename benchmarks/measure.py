@@ -1,0 +1,137 @@
+"""Running commands under the clock, and putting data sets of any size before the stages.
+
+Time is that of the whole process, start-up included; memory the most that was resident (the kernel
+counts it). A child's memory is never below what its parent held when it started it, so the
+benchmarks import nothing large themselves. Linux only.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from platform import python_version
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from lesion.archives import find_archives, join_members
+from lesion.members import ArchiveMembers, pack
+from lesion.parallel import cores
+from project import copy_of_stages, environment, run, set_params
+
+FIRST_ID = 9_000_000  # far above the ids of real ISIC images
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a command: wall clock and processor time, and peak resident memory."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def said(what: str, run: Measured) -> Measured:
+    """`run`, after a line on it to whoever waits."""
+    load = os.getloadavg()[0]
+    print(f"{what}: {run.seconds:.2f} s, {run.peak_mb:.0f} MB (load {load:.1f})", file=sys.stderr)
+    return run
+
+
+def measure(command: list[str], folder: Path) -> Measured:
+    """Runs a command in `folder`, with what it prints in output.txt there, and ends if it fails."""
+    output = folder / "output.txt"
+    os.sync()  # what was written before is no part of it
+    with output.open("w") as file:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=file, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{output.read_text()}")
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
+
+
+def stages_in(folder: Path, **values: object) -> Path:
+    """A copy of the stages and of params.yaml with these values, which later edits do not touch."""
+    folder.mkdir()
+    copy_of_stages(folder)
+    set_params(folder, source="data", limit=0, max_rejected=0.0, **values)
+    return folder
+
+
+def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[], bytes]]]:
+    """What reads the image and what reads the mask of each pair, in a folder laid out as data/."""
+    found = find_archives(folder)["train"]
+    images, masks = ArchiveMembers(found.images), ArchiveMembers(found.masks)
+    pairs = join_members(images.names(), masks.names(), images.place, masks.place)
+    return [
+        (partial(images.read, image), partial(masks.read, mask)) for image, mask in pairs.values()
+    ]
+
+
+def put_raw(project: Path, folders: list[Path], count: int) -> None:
+    """Leaves `count` pairs in the project's raw/, by way of data/ and the stage download.
+
+    The pairs of `folders` follow each other under new ids; after the last comes the first again.
+    Members are copied as they are, one in memory at a time. Nothing lies on the disk twice: raw/
+    has links to data/.
+    """
+    for name in ("data", "raw", "arrays"):
+        shutil.rmtree(project / name, ignore_errors=True)
+    (project / "data").mkdir()
+    pairs = [pair for folder in folders for pair in training_pairs(folder)]
+    for stem, kind, suffix in (
+        ("ISIC2018_Task1-2_Training_Input", 0, ".jpg"),
+        ("ISIC2018_Task1_Training_GroundTruth", 1, "_segmentation.png"),
+    ):
+        members = (
+            (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]())
+            for i, pair in enumerate(islice(cycle(pairs), count))
+        )
+        pack(project / "data" / f"{stem}.zip", members)
+    run(project, sys.executable, "stages/download.py")
+
+
+def measure_preprocess(project: Path) -> Measured:
+    """One run of the stage preprocess, as on a machine where it did not run before."""
+    shutil.rmtree(project / "arrays", ignore_errors=True)
+    return measure([sys.executable, "stages/preprocess.py"], project)
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The median, with the least and the greatest where there are several."""
+    middle = f"{median(values):.{digits}f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Rows in Markdown, the first column to the left and the others to the right."""
+    lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)]]
+    lines += [list(row.values()) for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine() -> str:
+    """Processor, cores and versions, in one line."""
+    info = Path("/proc/cpuinfo").read_text()
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
+    packages = ("pillow", "simplejpeg", "opencv-python-headless", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return (
+        f"{cores()} cores of {names[0] if names else 'an unnamed processor'}; "
+        f"Python {python_version()}, {versions}"
+    )

@@ -1,0 +1,161 @@
+"""Single members of a zip archive on a server, by ranged reads, without downloading the archive.
+
+What was read is kept in a folder, so that it is read once, also by a run that was killed, and more
+can be added to it later.
+"""
+
+import re
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import requests
+from remotezip import RangeNotSupported, RemoteZip, RemoteZipError
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+
+from lesion.archives import LARGEST
+from lesion.errors import InputError
+from lesion.files import write_bytes
+from lesion.transfer import PASSING, PAUSES, TIMEOUT, Stopped
+
+# Bytes read first from an archive's end, where its directory's place stands; remotezip's own 64 KB
+# are more than the whole directory of a small archive.
+END = 4096
+# What a cut connection or a server's error becomes, depending on where in a zip file it strikes.
+_FAILURES = (
+    RemoteZipError,
+    HTTPError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+)
+_Result = TypeVar("_Result")
+
+
+class RemoteMembers:
+    """The members of a zip archive at the first of `urls` that gives it.
+
+    Those that were fetched are kept in the folder `kept`. `size` is the archive's number of bytes,
+    if that is known. `stop`, when set, ends attempts to read from a server that fails.
+
+    Raises:
+        InputError: no server gives it, or not in ranges, or it has another size.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        kept: Path,
+        size: int | None = None,
+        pauses: Sequence[float] = PAUSES,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._kept, self._pauses, self._stop = kept, pauses, stop or threading.Event()
+        self._session = requests.Session()
+        reasons = []
+        for url in urls:
+            self.place, self._archive = url, None
+            try:
+                self._members = self._attempt(lambda archive: archive.infolist())
+            except InputError as error:
+                reasons.append(str(error))
+                continue
+            if size in (None, self._archive.size()):
+                return
+            reasons.append(f"{url}: found {self._archive.size()} bytes; expected {size}")
+        raise InputError("; ".join(reasons))
+
+    def names(self) -> list[str]:
+        return [member.filename for member in self._members]
+
+    def lacking(self, names: Iterable[str]) -> list[zipfile.ZipInfo]:
+        """Those of some members that are not kept yet, or damaged."""
+        wanted = set(names)
+        return [
+            member
+            for member in self._members
+            if member.filename in wanted and not self._is_kept(member)
+        ]
+
+    def fetch(
+        self, members: Iterable[zipfile.ZipInfo], gained: Callable[[int], object] = lambda _: None
+    ) -> None:
+        """Reads some members and keeps them; `gained` is told the packed bytes of each.
+
+        Raises:
+            InputError: a member cannot be read, or is far too large.
+            Stopped: `stop` was set; that is looked at between two members.
+            OSError: a member cannot be written.
+        """
+        for member in members:
+            if self._stop.is_set():
+                raise Stopped(self.place)
+            if member.file_size > LARGEST:
+                raise InputError(
+                    f"{self.place}: {member.filename} unpacks to {member.file_size} bytes; "
+                    f"expected at most {LARGEST}"
+                )
+            content = self._attempt(lambda archive, name=member.filename: archive.read(name))
+            if zlib.crc32(content) != member.CRC:
+                raise InputError(
+                    f"{self.place}: {member.filename} is another one than at the start; the "
+                    "archive has changed on the server, run it again"
+                )
+            write_bytes(self._path(member.filename), content)
+            gained(member.compress_size)
+
+    def read(self, name: str) -> bytes:
+        """The content of a member that was fetched."""
+        return self._path(name).read_bytes()
+
+    def _path(self, name: str) -> Path:
+        return self._kept / PurePosixPath(name).name
+
+    def _is_kept(self, member: zipfile.ZipInfo) -> bool:
+        path = self._path(member.filename)
+        if not path.exists() or path.stat().st_size != member.file_size:
+            return False
+        return zlib.crc32(path.read_bytes()) == member.CRC
+
+    def _attempt(self, action: Callable[[RemoteZip], _Result]) -> _Result:
+        """What `action` returns of the archive; tried again after a cut connection or a 503.
+
+        Each new attempt opens the archive anew, since remotezip cannot be used after a failure.
+        """
+        for pause in (*self._pauses, None):
+            try:
+                if self._archive is None:
+                    self._archive = self._open()
+                return action(self._archive)
+            except RangeNotSupported:
+                reason = "the server gives whole files only; set limit: 0 to download this one"
+                break
+            except _FAILURES as error:
+                self._archive, reason = None, str(error)
+                state = re.match(r"(\d{3}) (Client|Server) Error", reason)
+                if pause is None or (state and int(state[1]) not in PASSING):
+                    break
+            except (RuntimeError, KeyError) as error:
+                reason = str(error)  # encrypted, or packed in a way that zipfile lacks, or gone
+                break
+            tqdm.write(f"{self.place}: {reason}; trying again in {pause:.0f} s")
+            if self._stop.wait(pause):
+                raise Stopped(self.place)
+        raise InputError(f"{self.place}: could not be read in parts: {reason}")
+
+    def _open(self) -> RemoteZip:
+        return RemoteZip(
+            self.place,
+            initial_buffer_size=END,
+            session=self._session,
+            timeout=TIMEOUT,
+            headers={"Accept-Encoding": "identity"},
+        )

@@ -1,0 +1,263 @@
+"""Images and masks in archives and folders, and how they come into raw/."""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lesion import members
+from lesion.archives import Pair, find_pairs
+from lesion.errors import ImageError, InputError
+from lesion.members import ArchiveMembers, FolderMembers, first_pairs, link, pack, put
+
+IMAGES = "ISIC2018_Task1-2_Training_Input"
+MASKS = "ISIC2018_Task1_Training_GroundTruth"
+
+
+def write(folder: Path, *names: str) -> Path:
+    """A folder with files of these names, each of which holds its own name."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def content(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def put_into(
+    folder: Path, images: Path, masks: Path, limit: int = 0, suffix: str = "_segmentation"
+) -> list[Pair]:
+    """The pairs in `folder` after images and masks, archives or folders, were put there."""
+    folder.mkdir()
+    sources = [
+        ArchiveMembers(path) if path.suffix == ".zip" else FolderMembers(path)
+        for path in (images, masks)
+    ]
+    archives = put("train", *sources, folder, limit=limit, mask_suffix=suffix)
+    assert {archives.images, archives.masks} == set(folder.iterdir())
+    return find_pairs({"train": archives}, suffix)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def unpacked(sample: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The sample's training images and masks, each in a folder."""
+    folders = tmp_path / "images", tmp_path / "masks"
+    for name, folder in zip((IMAGES, MASKS), folders, strict=True):
+        with zipfile.ZipFile(sample / f"{name}.zip") as archive:
+            archive.extractall(folder)
+    return folders
+
+
+def test_members_of_an_archive_have_names_and_content(sample: Path) -> None:
+    path = sample / f"{IMAGES}.zip"
+    archive = ArchiveMembers(path)
+    assert {name: archive.read(name) for name in archive.names()} == content(path)
+
+
+def test_files_of_a_folder_are_named_by_their_way_from_it(tmp_path: Path) -> None:
+    folder = FolderMembers(write(tmp_path / "x", "b.jpg", "a/c.jpg", "a/b/d.png"))
+    assert folder.names() == ["a/b/d.png", "a/c.jpg", "b.jpg"]
+    assert folder.read("a/c.jpg") == b"a/c.jpg"
+
+
+@pytest.mark.parametrize("what", ["nothing", "file"])
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, what: str) -> None:
+    if what == "file":
+        (tmp_path / "x").touch()
+    with pytest.raises(InputError, match=r"x: not found; expected the folder that datasets.yaml"):
+        FolderMembers(tmp_path / "x")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = FolderMembers(write(tmp_path / "x", "a.jpg"))
+    with pytest.raises(ImageError, match=r"x/b\.jpg: No such file"):
+        folder.read("b.jpg")
+
+
+def test_whole_archives_are_linked_and_not_copied(sample: Path, raw: Path) -> None:
+    pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
+    assert len(pairs) == 3
+    for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
+        assert (raw / name).samefile(sample / name)
+
+
+def test_archives_are_copied_where_links_cannot_be(
+    sample: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
+    for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
+        assert not (raw / name).samefile(sample / name)
+        assert (raw / name).read_bytes() == (sample / name).read_bytes()
+
+
+def test_a_link_to_an_archive_is_followed(sample: Path, tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "link.zip").symlink_to(sample / f"{IMAGES}.zip")
+    raw.mkdir()
+    link(tmp_path / "link.zip", raw)
+    assert not (raw / "link.zip").is_symlink()
+    assert (raw / "link.zip").samefile(sample / f"{IMAGES}.zip")
+
+
+def test_a_limit_takes_the_first_pairs_by_id_with_their_licences(sample: Path, raw: Path) -> None:
+    pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip", limit=2)
+    assert [pair.id for pair in pairs] == ["ISIC_9000000", "ISIC_9000001"]
+    for kind, stem in (("images", IMAGES), ("masks", MASKS)):
+        packed, whole = content(raw / f"train_{kind}.zip"), content(sample / f"{stem}.zip")
+        assert packed.items() <= whole.items()
+        assert sorted(Path(name).suffix for name in packed) == sorted(
+            [".txt"] * 2 + [".jpg" if kind == "images" else ".png"] * 2
+        )
+
+
+@pytest.mark.parametrize("limit", [3, 4, 1000])
+def test_a_limit_above_the_number_of_pairs_takes_all(sample: Path, raw: Path, limit: int) -> None:
+    pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip", limit=limit)
+    assert len(pairs) == 3
+
+
+def test_the_first_pairs_are_the_first_by_id_wherever_they_lie(tmp_path: Path) -> None:
+    images = FolderMembers(write(tmp_path / "i", "z/A.jpg", "a/C.jpg", "B.png"))
+    masks = FolderMembers(write(tmp_path / "m", "C_x.png", "q/B_x.png", "A_x.png"))
+    assert first_pairs(images, masks, 2, "_x") == (["B.png", "z/A.jpg"], ["A_x.png", "q/B_x.png"])
+
+
+def test_drawings_stay_known_as_drawings_when_they_are_packed(
+    sample: Path, unpacked: tuple[Path, Path], tmp_path: Path
+) -> None:
+    archives = sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip"
+    assert all(pair.synthetic for pair in put_into(tmp_path / "first", *archives, limit=1))
+    assert all(pair.synthetic for pair in put_into(tmp_path / "second", *unpacked))
+
+
+def test_equal_content_is_packed_into_equal_bytes(
+    sample: Path, unpacked: tuple[Path, Path], tmp_path: Path
+) -> None:
+    put_into(tmp_path / "once", *unpacked)
+    for path in unpacked[0].rglob("*"):
+        os.utime(path, (10**9, 10**9))
+        path.chmod(0o700)
+    put_into(tmp_path / "twice", *unpacked)
+    put_into(tmp_path / "packed", sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip", limit=1000)
+    for name in ("train_images.zip", "train_masks.zip"):
+        once, twice, packed = (
+            (tmp_path / folder / name).read_bytes() for folder in ("once", "twice", "packed")
+        )
+        assert once == twice == packed
+
+
+def test_a_pack_holds_what_it_is_given_in_order(tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", [("b", b"1"), ("a/c", b"")])
+    assert list(content(tmp_path / "a.zip").items()) == [("b", b"1"), ("a/c", b"")]
+
+
+def test_a_damaged_member_that_is_to_be_packed_is_named(
+    sample: Path, tmp_path: Path, raw: Path
+) -> None:
+    path = Path(shutil.copy(sample / f"{IMAGES}.zip", tmp_path))
+    member = content(path)[f"{IMAGES}/ISIC_9000001.jpg"]
+    path.write_bytes(path.read_bytes().replace(member, member[::-1]))
+    masks = sample / f"{MASKS}.zip"
+    with pytest.raises(ImageError, match=rf"{IMAGES}\.zip: Bad CRC-32 .*ISIC_9000001\.jpg"):
+        put_into(raw, path, masks, limit=2)
+    assert len(put_into(tmp_path / "one", path, masks, limit=1)) == 1
+
+
+def test_an_archive_and_a_folder_make_pairs_too(
+    sample: Path, unpacked: tuple[Path, Path], raw: Path
+) -> None:
+    assert len(put_into(raw, sample / f"{IMAGES}.zip", unpacked[1])) == 3
+
+
+BESIDE = (".DS_Store", "._A.jpg", ".hidden/X.jpg", "__MACOSX/A.jpg", "Thumbs.db", "ages.csv")
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "suffix"),
+    [
+        (["A.jpg", "B.jpg"], ["A_lesion.png", "B_lesion.png"], "_lesion"),
+        (["x/A.jpg", "y/z/B.jpg"], ["A_mask.png", "other/B_mask.png"], "_mask"),
+        (["A.JPG", "B.tif"], ["A_Segmentation.png", "B_SEGMENTATION.PNG"], "_segmentation"),
+        (["A.jpeg", "B.webp"], ["A-m.bmp", "B-m.gif"], "-m"),
+        (["A.jpg", "B.png"], ["A.png", "B.png"], ""),
+        (["A.jpg", "B.jpg", *BESIDE], ["A_m.png", "B_m.png", *BESIDE], "_m"),
+        (["A.jpg", "B.jpg", "A_superpixels.png"], ["A_m.png", "B_m.png"], "_m"),
+        (["A.b.c.jpg", "B x.jpg"], ["A.b.c_m.png", "B x_m.png"], "_m"),
+    ],
+    ids=["suffix", "sub-folders", "case", "types", "no suffix", "beside", "2017", "odd names"],
+)
+def test_folders_make_a_data_set(
+    tmp_path: Path, raw: Path, images: list[str], masks: list[str], suffix: str
+) -> None:
+    folders = write(tmp_path / "images", *images), write(tmp_path / "masks", *masks)
+    pairs = put_into(raw, *folders, suffix=suffix)
+    assert [pair.id for pair in pairs] == [Path(name).stem for name in images[:2]]
+    for pair in pairs:
+        assert content(raw / pair.image_archive)[pair.image] == pair.image.encode()
+        assert content(raw / pair.mask_archive)[pair.mask] == pair.mask.encode()
+        assert pair.image in images and pair.mask in masks
+    assert len(content(raw / pairs[0].image_archive)) == 2  # nothing that lay beside them
+
+
+@pytest.mark.parametrize("names", [["A.jpg", "A_m.png"], ["in/A.png", "out/A_M.png", "A_x.csv"]])
+def test_images_and_masks_may_lie_in_one_folder(
+    tmp_path: Path, raw: Path, names: list[str]
+) -> None:
+    folder = write(tmp_path / "both", *names)
+    (pair,) = put_into(raw, folder, folder, suffix="_m")
+    assert (pair.id, pair.image, pair.mask) == ("A", *names[:2])
+    assert list(content(raw / pair.image_archive)) == [names[0]]
+    assert list(content(raw / pair.mask_archive)) == [names[1]]
+
+
+def test_images_and_masks_may_lie_in_one_archive(tmp_path: Path, raw: Path) -> None:
+    path = tmp_path / "both.zip"
+    pack(path, [("A.jpg", b"image"), ("A_m.png", b"mask"), ("B.jpg", b""), ("B_m.png", b"")])
+    raw.mkdir()
+    archives = put("train", ArchiveMembers(path), ArchiveMembers(path), raw, mask_suffix="_m")
+    assert archives.images == archives.masks == raw / "both.zip"
+    assert [pair.id for pair in find_pairs({"train": archives}, "_m")] == ["A", "B"]
+    pairs = put_into(tmp_path / "one", path, path, limit=1, suffix="_m")
+    assert [(pair.image, pair.mask) for pair in pairs] == [("A.jpg", "A_m.png")]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "place", "named"),
+    [
+        (["A.jpg", "B.jpg"], ["A_m.png"], "masks", "no mask of image B.jpg, one of 1 without"),
+        (["A.jpg"], ["A_m.png", "B_m.png"], "images", "no image of mask B_m.png, one of 1 without"),
+        (["A.jpg", "x/A.png"], ["A_m.png"], "images", "A occurs twice, as A.jpg and x/A.png"),
+        (["A.jpg", "notes.md"], ["A_m.png"], "images", "found notes.md; expected only X.jpg"),
+        (["A.jpg"], ["A_m.png", "A.jpg"], "masks", "found A.jpg; expected only X_m.png"),
+        (["A.jpg", "A_m.png"], ["A_m.png"], "images", "found A_m.png; expected only X.jpg"),
+        (["x.csv"], ["y.csv"], "images", "no image in it"),
+    ],
+)
+def test_a_fault_in_a_folder_is_refused_with_folder_and_file(
+    tmp_path: Path, raw: Path, images: list[str], masks: list[str], place: str, named: str
+) -> None:
+    folders = write(tmp_path / "images", *images), write(tmp_path / "masks", *masks)
+    with pytest.raises(InputError) as error:
+        put_into(raw, *folders, suffix="_m")
+    assert str(error.value).startswith(f"{tmp_path / place}: ") and named in str(error.value)
+
+
+def test_a_member_has_nothing_of_the_time_or_the_system_in_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        members.add_member(archive, "x", b"1")
+        (info,) = archive.infolist()
+    assert info.date_time == (1980, 1, 1, 0, 0, 0)
+    assert (info.create_system, info.external_attr) == (3, 0o100644 << 16)

@@ -1,0 +1,234 @@
+"""A data set's images and masks: from folders, archives here, and the first pairs of a server's."""
+
+import io
+import resource
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from archive_server import Fault, Server, described, serving
+from lesion import fetch
+from lesion.datasets import Dataset, Folder, Split
+from lesion.errors import InputError
+from lesion.members import ArchiveMembers, FolderMembers
+from lesion.sources import gather
+
+IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
+A, B = f"{IMAGES}.zip", f"{MASKS}.zip"
+COUNT, IMAGE_BYTES, MASK_BYTES = 150, 28_000, 1_000
+IDS = [f"ISIC_{i:07d}" for i in range(COUNT)]
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def official(ids: list[str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Members in the official layout, of random bytes: a thousandth of the real ones' size."""
+    rng = np.random.default_rng(0)
+    images = {f"{IMAGES}/{name}.jpg": rng.bytes(IMAGE_BYTES) for name in ids}
+    masks = {f"{MASKS}/{name}_segmentation.png": rng.bytes(MASK_BYTES) for name in ids}
+    for members, top in ((images, IMAGES), (masks, MASKS)):
+        members |= {f"{top}/LICENSE.txt": b"CC0-1.0", f"{top}/ATTRIBUTION.txt": b"Nobody"}
+    return images, masks
+
+
+IMAGE_MEMBERS, MASK_MEMBERS = official(IDS)
+IMAGE_ARCHIVE, MASK_ARCHIVE = zipped(IMAGE_MEMBERS), zipped(MASK_MEMBERS)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """Serves the archives A and B to tests that run in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "LESION_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        server.put(A, IMAGE_ARCHIVE)
+        server.put(B, MASK_ARCHIVE)
+        yield server
+
+
+@pytest.fixture
+def dataset(server: Server) -> Dataset:
+    return described(server, A, B)
+
+
+def first(dataset: Dataset, limit: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The first images and masks: what is kept of them."""
+    images, masks = gather(dataset, limit, by_hand=[Path("data")], pauses=(0, 0))["train"]
+    return (
+        {f"{IMAGES}/{name}.jpg": images.read(f"{IMAGES}/{name}.jpg") for name in IDS[:limit]},
+        {
+            f"{MASKS}/{name}_segmentation.png": masks.read(f"{MASKS}/{name}_segmentation.png")
+            for name in IDS[:limit]
+        },
+    )
+
+
+def are_right(images: dict[str, bytes], masks: dict[str, bytes], limit: int) -> bool:
+    assert len(images) == len(masks) == limit
+    return images.items() <= IMAGE_MEMBERS.items() and masks.items() <= MASK_MEMBERS.items()
+
+
+def refusal(dataset: Dataset, limit: int) -> str:
+    with pytest.raises(InputError) as error:
+        gather(dataset, limit, pauses=())
+    return str(error.value)
+
+
+def kept() -> list[str]:
+    return sorted(path.name for path in Path("downloads").glob("*.members/*"))
+
+
+def test_the_first_20_of_150_cost_less_than_2_percent_beyond_themselves(
+    server: Server, dataset: Dataset
+) -> None:
+    assert are_right(*first(dataset, 20), 20)
+    wanted = 20 * (IMAGE_BYTES + MASK_BYTES)
+    beyond = server.sent.total() - wanted
+    assert 0 < beyond < 0.02 * (len(IMAGE_ARCHIVE) + len(MASK_ARCHIVE))
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+def test_30_after_20_cost_10_more(server: Server, dataset: Dataset) -> None:
+    first(dataset, 20)
+    server.requests.clear()
+    assert are_right(*first(dataset, 30), 30)
+    directories = 4
+    assert len(server.gets()) == directories + 10 + 10
+    server.requests.clear()
+    assert are_right(*first(dataset, 10), 10)
+    assert len(server.gets()) == directories
+
+
+def test_a_run_that_failed_is_gone_on_with(server: Server, dataset: Dataset) -> None:
+    server.fail(A, *[Fault()] * 6, Fault(status=404))
+    refusal(dataset, 20)
+    there = len(kept())
+    assert 4 <= there < 42
+    server.requests.clear()
+    assert are_right(*first(dataset, 20), 20)
+    assert len(server.gets()) == 4 + 2 * (20 + 2) - there
+
+
+def test_faults_on_the_way_do_no_harm(server: Server, dataset: Dataset) -> None:
+    server.fail(A, Fault(), Fault(status=500), Fault(), Fault(), Fault(cut=5000), Fault(status=503))
+    server.fail(B, Fault(cut=0), Fault(), Fault(cut=30), Fault(), Fault(), Fault(cut=100))
+    assert are_right(*first(dataset, 20), 20)
+
+
+def test_a_mask_archive_that_is_missing_ends_it_with_its_address(
+    server: Server, dataset: Dataset
+) -> None:
+    server.fail_always(B, Fault(status=404))
+    assert f"{server.url}/{B}: could not be read in parts: 404" in refusal(dataset, 3)
+
+
+def test_an_archive_of_another_size_is_refused(server: Server, dataset: Dataset) -> None:
+    server.put(A, zipped({"x.jpg": b""}))
+    assert f"{server.url}/{A}: found" in refusal(dataset, 3)
+    assert not kept()
+
+
+def test_an_archive_that_is_here_is_not_requested(server: Server, dataset: Dataset) -> None:
+    Path("data").mkdir()
+    Path("data", A).write_bytes(IMAGE_ARCHIVE)
+    images, masks = gather(dataset, 3, by_hand=[Path("data")])["train"]
+    assert isinstance(images, ArchiveMembers) and images.place == Path("data", A)
+    assert masks.read(f"{MASKS}/{IDS[0]}_segmentation.png") in MASK_MEMBERS.values()
+    assert not server.gets(A) and server.sent[B] < 0.3 * len(MASK_ARCHIVE)
+
+
+def test_every_split_is_fetched(server: Server) -> None:
+    names = [f"{letter}.zip" for letter in "abcdef"]
+    for i, name in enumerate(names):
+        suffix = "_segmentation.png" if i % 2 else ".jpg"
+        server.put(name, zipped({f"{j}{suffix}": f"{i} {j}".encode() * 50 for j in range(9)}))
+    sources = gather(described(server, *names), 2, pauses=())
+    assert list(sources) == ["train", "validation", "test"]
+    for i, (images, masks) in enumerate(sources.values()):
+        for j in range(2):
+            assert images.read(f"{j}.jpg") == f"{2 * i} {j}".encode() * 50
+            assert masks.read(f"{j}_segmentation.png") == f"{2 * i + 1} {j}".encode() * 50
+    assert len(kept()) == 12
+
+
+def test_images_and_masks_may_lie_in_one_archive_on_the_server(server: Server) -> None:
+    pairs = {f"{i}.jpg": b"image %d" % i * 500 for i in range(5)}
+    pairs |= {f"{i}_segmentation.png": b"mask %d" % i * 500 for i in range(5)}
+    server.put("both.zip", zipped(pairs | {"LICENSE.txt": b"CC0"}))
+    images, masks = gather(described(server, "both.zip", "both.zip"), 2, pauses=())["train"]
+    assert images.read("1.jpg") == pairs["1.jpg"]
+    assert masks.read("1_segmentation.png") == pairs["1_segmentation.png"]
+    assert len(kept()) == 5
+    assert len(server.gets()) == 1 + 5  # its directory is read once
+
+
+@pytest.mark.parametrize("name", ["../A.jpg", "/etc/A.jpg", "x\\A.jpg", "a/../../A.jpg"])
+def test_a_name_that_leads_out_of_an_archive_is_refused_before_it_is_fetched(
+    server: Server, name: str, tmp_path: Path
+) -> None:
+    server.put(A, zipped({name: b"image"}))
+    server.put(B, zipped({"A_segmentation.png": b"mask"}))
+    message = refusal(described(server, A, B), 1)
+    assert f"{server.url}/{A}: found {name!r}, which leads out of it" in message
+    assert not kept() and not list(tmp_path.rglob("A.jpg"))
+
+
+def test_too_little_room_is_refused_before_a_member_is_fetched(
+    server: Server, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = sum(len(content) for content in (b"CC0-1.0", b"Nobody"))
+    needed = 5 * (IMAGE_BYTES + MASK_BYTES) + 2 * notes + fetch.SPARE
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    assert "make room" in refusal(dataset, 5)
+    assert not kept()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    assert are_right(*first(dataset, 5), 5)
+
+
+def test_a_disk_that_fills_up_is_named_and_no_half_member_is_kept(
+    server: Server, dataset: Dataset
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (IMAGE_BYTES // 2, limits[1]))
+    try:
+        message = refusal(dataset, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert message.startswith("downloads: File too large; what was downloaded is kept")
+    assert not [name for name in kept() if "jpg" in name]
+    assert are_right(*first(dataset, 5), 5)
+
+
+def in_folders(**folders: str) -> Dataset:
+    split = Split(**{kind: Folder(folder=folder) for kind, folder in folders.items()})
+    return Dataset(title="Ours", licence="internal", mask_suffix="_m", train=split)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_folders_are_used_where_they_lie(server: Server, limit: int) -> None:
+    for name in ("data/images/A.jpg", "data/masks/A_m.png"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text(name)
+    images, masks = gather(in_folders(images="data/images", masks="data/masks"), limit)["train"]
+    assert isinstance(images, FolderMembers) and isinstance(masks, FolderMembers)
+    assert images.read("A.jpg") == b"data/images/A.jpg"
+    assert server.requests == []
+
+
+def test_a_folder_that_is_missing_is_named(server: Server) -> None:
+    Path("data/images").mkdir(parents=True)
+    message = refusal(in_folders(images="data/images", masks="data/masks"), 0)
+    assert message.startswith("data/masks: not found; expected the folder that datasets.yaml names")
