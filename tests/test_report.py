@@ -4,7 +4,15 @@ import pandas as pd
 
 from lesion.report import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
 
-MEASURED = {"height": 1, "width": 1, "lesion_share": 0.5, "brightness": 1.0}
+NUMBERS = ("height", "width", "lesion_share", "brightness", "red", "green", "blue")
+
+
+def measured(*numbers: float) -> dict[str, float]:
+    """NUMBERS of an image."""
+    return dict(zip(NUMBERS, numbers, strict=True))
+
+
+MEASURED = measured(5, 7, 0.5, 1, 4, 5, 6)
 
 
 def row(name: str, split: str, state: str = KEPT, **values: object) -> dict:
@@ -15,22 +23,19 @@ def row(name: str, split: str, state: str = KEPT, **values: object) -> dict:
 def test_every_pair_is_counted_once_and_only_kept_ones_by_split():
     table = pd.DataFrame(
         [
-            row("a", "train", height=100, width=200, lesion_share=0.1, brightness=50.0, notes=""),
-            row("b", "train", height=300, width=400, lesion_share=0.4, brightness=70.0, notes=""),
-            row("c", "train", REJECTED, reason="image: cut"),
-            row("d", "train", LEFT_OUT, height=9, width=9, lesion_share=0.9, brightness=9.0),
-            row("e", "test", height=30, width=40, lesion_share=0.25, brightness=80.0, notes=""),
+            row("a", "train", **measured(100, 200, 0.1, 50, 10, 20, 90), notes=""),
+            row("b", "train", **measured(300, 400, 0.4, 70, 30, 40, 70), notes=""),
+            row("c", "train", **measured(110, 210, 0.2, 51, 11, 21, 89), notes=""),
+            row("d", "train", REJECTED, reason="image: cut"),
+            row("e", "train", LEFT_OUT, **measured(9, 9, 0.9, 9, 9, 9, 9), notes=""),
+            row("f", "test", **measured(30, 40, 0.25, 80, 1, 2, 3), notes=""),
         ]
     )
     report = summary(table)
-    assert (report["pairs"], report["rejected"], report["left_out"]) == (5, 1, 1)
-    assert report["train"] == {
-        "images": 2,
-        "median_height": 200,
-        "median_width": 300,
-        "median_lesion_share": 0.25,
-        "median_brightness": 60,
-    }
+    assert (report["pairs"], report["rejected"], report["left_out"]) == (6, 1, 1)
+    medians = measured(110, 210, 0.2, 51, 11, 21, 89)
+    expected = {f"median_{name}": number for name, number in medians.items()}
+    assert report["train"] == {"images": 3} | expected
     assert report["test"]["images"] == 1 and report["test"]["median_width"] == 40
     assert report["validation"] == {"images": 0}
 
@@ -72,6 +77,6 @@ def test_a_data_set_without_a_usable_pair_has_a_report_too():
 
 def test_the_report_can_be_written_as_json():
     table = pd.DataFrame(
-        [row("a", "train", height=5, width=7, lesion_share=0.5, brightness=1.0, notes="grey")]
+        [row("a", "train", **MEASURED, notes="grey")],
     ).astype({"height": "Int64", "width": "Int64"})
     assert json.loads(json.dumps(summary(table)))["train"]["median_height"] == 5

@@ -96,10 +96,7 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
             least = at_least or (0, 0)
             if upright and any(length % 8 for length in image.size):
                 least = (0, 0)  # turned, the pixels that are filled in part would be the first
-            colours = "CMYK" if image.mode == "CMYK" else "RGB"
-            pixels, warned = _decode_jpeg(content, colours, least[::-1] if on_its_side else least)
-            if colours == "CMYK":  # stored the other way round, as Adobe does
-                pixels = np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB"))
+            pixels, warned = _decode_jpeg(content, "RGB", least[::-1] if on_its_side else least)
             notes += [_WARNED] * warned
         else:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
@@ -119,7 +116,7 @@ def open_mask(content: bytes) -> Mask:
     """
     with _opened(content) as image:
         notes = []
-        if image.format in _JPEG and image.mode != "CMYK":
+        if image.format in _JPEG:
             levels, warned = _decode_jpeg(content, "GRAY")
             grey = Image.fromarray(levels[..., 0])
             notes += [_WARNED] * warned
@@ -224,7 +221,7 @@ def _require_whole_png(content: bytes) -> None:
 def _decode_jpeg(
     content: bytes, colours: str, at_least: tuple[int, int] = (0, 0)
 ) -> tuple[np.ndarray, bool]:
-    """Pixels, H×W×(1, 3 or 4) uint8, and whether the decoder warned of something harmless."""
+    """Pixels, H×W×(1 or 3) uint8, and whether the decoder warned of something harmless."""
     height, width = at_least
     try:
         return simplejpeg.decode_jpeg(content, colours, min_height=height, min_width=width), False

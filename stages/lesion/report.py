@@ -25,6 +25,8 @@ COLUMNS = [
     "twin_bits",  # of 256, in which their perceptual hashes differ
 ]
 
+TYPICAL = ("height", "width", "lesion_share", "brightness", "red", "green", "blue")
+
 
 def summary(table: pd.DataFrame) -> dict:
     """The numbers of a table with COLUMNS: counts, and per split what a typical image is like."""
@@ -43,7 +45,6 @@ def summary(table: pd.DataFrame) -> dict:
         result[split] = {"images": len(rows)}
         if len(rows):
             result[split] |= {
-                f"median_{name}": round(float(rows[name].median()), 4)
-                for name in ("height", "width", "lesion_share", "brightness")
+                f"median_{name}": round(float(rows[name].median()), 4) for name in TYPICAL
             }
     return result
