@@ -104,13 +104,13 @@ def test_png_is_decoded_exactly(photograph):
     image = decode_image(png(photograph))
     assert image.pixels.dtype == np.uint8 and image.shape == (HEIGHT, WIDTH)
     assert np.array_equal(image.pixels, photograph)
-    assert image.kind == "PNG" and image.notes == ()
+    assert image.notes == ()
 
 
 def test_jpeg_is_decoded_to_rgb(photograph):
     image = decode_image(jpeg(photograph, quality=95, subsampling=0))
     assert image.shape == image.pixels.shape[:2] == (HEIGHT, WIDTH)
-    assert image.kind == "JPEG" and image.notes == ()
+    assert image.notes == ()
     assert distance(image.pixels, photograph) < 4
 
 
@@ -141,13 +141,13 @@ def test_a_transparent_palette_colour_is_noted(photograph):
 @pytest.mark.parametrize("kind", ["BMP", "TIFF"])
 def test_bmp_and_tiff_are_decoded_exactly(photograph, kind):
     image = decode_image(encoded(Image.fromarray(photograph), kind))
-    assert image.kind == kind and np.array_equal(image.pixels, photograph)
+    assert np.array_equal(image.pixels, photograph)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "GIF"])
 def test_webp_and_gif_are_decoded(photograph, kind):
     image = decode_image(encoded(Image.fromarray(photograph), kind))
-    assert image.kind == kind and distance(image.pixels, photograph) < 12
+    assert distance(image.pixels, photograph) < 12
 
 
 def test_a_format_that_dermoscopes_do_not_write_is_refused(photograph):
@@ -188,7 +188,7 @@ def test_the_first_picture_of_a_jpeg_with_several_is_the_photograph(photograph):
         Image.fromarray(photograph), "MPO", save_all=True, append_images=[preview], quality=95
     )
     image = decode_image(content)
-    assert image.kind == "MPO" and image.shape == (HEIGHT, WIDTH)
+    assert image.shape == (HEIGHT, WIDTH)
     assert distance(image.pixels, photograph) < 6
 
 

@@ -213,7 +213,9 @@ def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: not found; run `dvc repro`, which puts it there") from None
+        raise InputError(
+            f"{path}: not found; put it there, or run `dvc repro` if it is in raw/"
+        ) from None
     except (*_DAMAGE, ValueError) as error:
         raise InputError(
             f"{path}: not a whole zip archive ({error}, {path.stat().st_size} bytes); "

@@ -48,12 +48,11 @@ _UPRIGHT = {
 class Photograph:
     """An upright photograph, H×W×3 uint8 RGB, perhaps smaller than its full (height, width).
 
-    `kind` is the file's format, such as "JPEG"; `notes` say what was unusual about it.
+    `notes` say what was unusual about its file.
     """
 
     pixels: np.ndarray
     shape: tuple[int, int]
-    kind: str
     notes: tuple[str, ...]
 
 
@@ -103,7 +102,7 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
         if upright:
             pixels = np.ascontiguousarray(upright(pixels))
         shape = image.size if on_its_side else image.size[::-1]
-        return Photograph(pixels, shape, image.format, tuple(notes))
+        return Photograph(pixels, shape, tuple(notes))
 
 
 def open_mask(content: bytes) -> Mask:
