@@ -150,7 +150,7 @@ def require_usable(table: pd.DataFrame, max_rejected: float) -> None:
 
 def say(report: dict) -> None:
     """Prints what a person should know of the data before training on it."""
-    print("arrays:", ", ".join(f"{report[split]['images']} {split}" for split in SPLITS))
+    print("arrays:", ", ".join(f"{report[split]['kept']} {split}" for split in SPLITS))
     for note, count in report["notes"].items():
         print(f"note: {count} × {note.replace('_', ' ')} ({REPORT_TABLE})")
     if crossing := report["near_duplicates_across_splits"]:

@@ -137,7 +137,7 @@ def test_official_splits_are_kept_and_the_report_counts_them(project):
     report = project.report
     assert report["pairs"] == 6 and report["rejected"] == report["left_out"] == 0
     assert report["near_duplicates"] == 0 and report["notes"] == {}
-    assert [report[split]["images"] for split in SPLITS] == [3, 1, 2]
+    assert [report[split]["kept"] for split in SPLITS] == [3, 1, 2]
     assert report["train"]["median_width"] == 80
     assert (project.table["state"] == "kept").all() and project.table["reason"].isna().all()
     assert (project.folder / "arrays/rejected.csv").read_text() == "id,split,reason\n"
@@ -175,7 +175,7 @@ def test_near_duplicates_across_official_splits_are_reported_and_warned_of(proje
     assert "warning: 4 images nearly equal one of another split (metrics/data.csv); 0 were" in said
     report = project.report
     assert report["near_duplicates"] == 8 and report["near_duplicates_across_splits"] == 4
-    assert report["left_out"] == 0 and report["train"]["images"] == 6
+    assert report["left_out"] == 0 and report["train"]["kept"] == 6
     table = project.table
     across = table[table["twin"].notna() & (table["twin_split"] != table["split"])]
     assert dict(across["twin"]) == {"A4": "B1", "A5": "C1", "B1": "A4", "C1": "A5"}
@@ -202,7 +202,7 @@ def test_drop_leaks_leaves_the_training_ones_out_and_no_other(project):
     }
     table = project.table
     assert table.index[table["state"] == "left out"].tolist() == ["A4", "A5"]
-    assert project.report["left_out"] == 2 and project.report["train"]["images"] == 4
+    assert project.report["left_out"] == 2 and project.report["train"]["kept"] == 4
     for split in SPLITS:
         images, masks = load_arrays(Path("arrays"), split)
         assert len(images) == len(masks) == len(project.ids[split])

@@ -35,9 +35,9 @@ def test_every_pair_is_counted_once_and_only_kept_ones_by_split():
     assert (report["pairs"], report["rejected"], report["left_out"]) == (6, 1, 1)
     medians = measured(110, 210, 0.2, 51, 11, 21, 89)
     expected = {f"median_{name}": number for name, number in medians.items()}
-    assert report["train"] == {"images": 3} | expected
-    assert report["test"]["images"] == 1 and report["test"]["median_width"] == 40
-    assert report["validation"] == {"images": 0}
+    assert report["train"] == {"kept": 3} | expected
+    assert report["test"]["kept"] == 1 and report["test"]["median_width"] == 40
+    assert report["validation"] == {"kept": 0}
 
 
 def test_notes_are_counted_by_name_those_of_rejected_pairs_being_none():
@@ -72,7 +72,7 @@ def test_near_duplicates_are_counted_and_those_of_another_split_apart():
 def test_a_data_set_without_a_usable_pair_has_a_report_too():
     report = summary(pd.DataFrame([row("a", "train", REJECTED, reason="image: cut")]))
     assert report["pairs"] == report["rejected"] == 1
-    assert report["train"] == report["test"] == {"images": 0} and report["notes"] == {}
+    assert report["train"] == report["test"] == {"kept": 0} and report["notes"] == {}
 
 
 def test_the_report_can_be_written_as_json():

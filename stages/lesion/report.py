@@ -42,7 +42,7 @@ def summary(table: pd.DataFrame) -> dict:
     }
     for split in SPLITS:
         rows = table[(table["state"] == KEPT) & (table["split"] == split)]
-        result[split] = {"images": len(rows)}
+        result[split] = {"kept": len(rows)}
         if len(rows):
             result[split] |= {
                 f"median_{name}": round(float(rows[name].median()), 4) for name in TYPICAL
