@@ -3,7 +3,7 @@
 reads   model/, arrays/, raw/ (the original masks)
 writes  metrics/evaluation.json (validation and test: means over images, and pooled pixels),
         metrics/per_image.csv, predictions/<split>/X_segmentation.png (the challenge's format)
-knobs   threshold, precision, threads (params.yaml)
+knobs   threshold, tta, precision, threads (params.yaml)
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def main() -> None:
     knobs = params.load(params.EvaluateParams)
     device = prepare(knobs.threads)
     network, header = load_model(MODEL / WEIGHTS_FILE, device)
-    predictor = Predictor(network, knobs.precision)
+    predictor = Predictor(network, knobs.precision, knobs.tta)
 
     summaries: dict[str, dict] = {}
     tables = []
@@ -69,7 +69,7 @@ def main() -> None:
     write_json(METRICS, {"origin": origin, **summaries})
     write_csv(PER_IMAGE, table)
     with tracking.track(header.fingerprint, resume_finished=True) as log:
-        log.tags({"origin": origin, "threshold": knobs.threshold})
+        log.tags({"origin": origin, "threshold": knobs.threshold, "tta": knobs.tta})
         for split, summary in summaries.items():
             log.metrics({f"{split}_{name}": value for name, value in summary.items()})
         log.file(PER_IMAGE)

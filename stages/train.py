@@ -1,25 +1,30 @@
 """Trains the U-Net and keeps the weights of its best epoch.
 
-reads   arrays/
+reads   arrays/, encoder/
 writes  model/unet.safetensors, metrics/history.csv (a row an epoch, as it happens),
         metrics/train.json (the best epoch), a run in MLflow
-knobs   width, depth, epochs, batch_size, lr, weight_decay, average_decay, augmentation,
-        seed, precision, threads (params.yaml)
+knobs   resize, encoder, width, depth, seed, epochs, batch_size, lr, encoder_lr, schedule, loss,
+        weight_decay, average_decay, mirror, geometry, colour, hairs, precision, threads
+        (params.yaml)
 
-A training that was broken off goes on from its last epoch.
+A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
+before they end it. With several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py,
+then `dvc commit train`.
 """
 
-import math
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from lesion import params, tracking
-from lesion.arrays import array_path, load_arrays
-from lesion.checkpoint import load_checkpoint, save_checkpoint
+from lesion import interrupt, params, tracking
+from lesion.arrays import array_path, load_arrays, load_index
+from lesion.checkpoint import Checkpoint
 from lesion.cli import run
-from lesion.device import prepare
+from lesion.device import arithmetic, memory_named, prepare
+from lesion.distributed import Process, joined
 from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import data_hash, fingerprint
@@ -30,6 +35,7 @@ from lesion.training import EpochRecord, Split, Trainer
 from lesion.weights import load_model, save_weights
 
 ARRAYS = Path("arrays")
+IMAGENET = Path("encoder/imagenet.pth")
 MODEL = Path("model")
 HISTORY = Path("metrics/history.csv")
 METRICS = Path("metrics/train.json")
@@ -39,59 +45,108 @@ CHECKPOINT = Path("checkpoint/train.pt")  # outside the outputs, which DVC remov
 def main() -> None:
     knobs = params.load(params.TrainParams)
     device = prepare(knobs.threads)
-    train = Split(*load_arrays(ARRAYS, "train"))
-    validation = Split(*load_arrays(ARRAYS, "validation"))
-    identity = fingerprint(knobs, array_files())
-
-    trainer = Trainer(knobs, train, validation, device)
-    if state := load_checkpoint(CHECKPOINT, identity):
-        trainer.load_state_dict(state)
-        print(f"going on after epoch {trainer.epoch} of {knobs.epochs}")
-
-    with tracking.track(identity, resume_finished=False) as log:
-        log.params(
-            params.load(params.DownloadParams).model_dump()
-            | params.load(params.PreprocessParams).model_dump()
-            | knobs.model_dump()
+    files = array_files()
+    pretrained = knobs.encoder != "none"
+    with joined() as process, memory_named(device, knobs):
+        trainer = Trainer(
+            knobs,
+            load_split("train"),
+            load_split("validation"),
+            device,
+            imagenet=load_imagenet() if pretrained else None,
+            process=process,
         )
-        log.tags({"data_hash": data_hash(array_files())})
-        fit(trainer, identity, log)
+        machine = arithmetic(device) | {"processes": process.count}
+        identity = fingerprint(knobs, files + [IMAGENET] * pretrained, machine)
+        checkpoint = Checkpoint(CHECKPOINT, identity)
+        if state := process.from_first(checkpoint.load() if process.writes else None):
+            trainer.load_state_dict(state)
+        if not process.writes:
+            fit(trainer, process)
+            return
 
-        best = trainer.best_record
-        side = train.images.shape[1]
-        header = Header(knobs.width, knobs.depth, side, identity, best.epoch)
-        save_weights(MODEL / WEIGHTS_FILE, trainer.best, header)
-        numbers = {f"best_{name}": value for name, value in rounded(best).items()}
-        del numbers["best_learning_rate"]  # the schedule's, no result
-        write_json(METRICS, numbers)
-        log.metrics(numbers)
-        log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)
-    CHECKPOINT.unlink(missing_ok=True)
-
-
-def fit(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
-    """Runs the epochs that are left; after each, everything is saved and logged."""
-    epochs, steps = trainer.params.epochs, trainer.steps_per_epoch
-    with Progress("train", epochs * steps, "steps") as progress:
-        progress.update(trainer.epoch * steps)
-        while trainer.epoch < epochs:
-            record = trainer.run_epoch(on_step=progress.update)
-            if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss):
-                HISTORY.unlink(missing_ok=True)
-                raise InputError(
-                    f"epoch {record.epoch}: the loss is {record.train_loss} in training, "
-                    f"{record.val_loss} in validation; expected finite values: "
-                    f"lower lr (now {trainer.params.lr})"
-                )
-            save_checkpoint(CHECKPOINT, identity, trainer.state_dict())
-            write_csv(HISTORY, pd.DataFrame([rounded(past) for past in trainer.history]))
-            log.metrics(rounded(record), step=record.epoch)
-            progress.say(
-                f"epoch {record.epoch:3}/{epochs}  "
-                f"train loss {record.train_loss:.4f} dice {record.train_dice:.4f}  "
-                f"validation loss {record.val_loss:.4f} dice {record.val_dice:.4f}"
-                f"{'  best so far' if record is trainer.best_record else ''}"
+        if trainer.step:
+            print(f"going on after step {trainer.step} of {trainer.steps}")
+        with tracking.track(identity, resume_finished=False) as log:
+            log.params(
+                params.load(params.DownloadParams).model_dump()
+                | params.load(params.PreprocessParams).model_dump()
+                | knobs.model_dump()
             )
+            log.tags({"data_hash": data_hash(files), **machine})
+            fit(trainer, process, checkpoint, log)
+            keep_best(trainer, identity, log)
+        checkpoint.remove()
+
+
+def fit(
+    trainer: Trainer,
+    process: Process,
+    checkpoint: Checkpoint | None = None,
+    log: tracking.Tracker | None = None,
+) -> None:
+    """Runs the steps that are left. The process that has a checkpoint and a log keeps both."""
+    with (
+        interrupt.noted() as wish,
+        Progress("train", trainer.steps, "steps", trainer.step, checkpoint is None) as progress,
+    ):
+        while trainer.step < trainer.steps:
+            record = trainer.advance()
+            progress.update()
+            stop = process.any(wish.signal is not None)
+            if checkpoint:
+                if record:
+                    write_csv(HISTORY, pd.DataFrame([rounded(past) for past in trainer.history]))
+                    log.metrics(rounded(record), step=record.epoch)
+                    progress.say(line(record, trainer))
+                if stop or checkpoint.is_due(at_rest=record is not None):
+                    checkpoint.save(trainer.state_dict())
+            if stop:
+                if checkpoint:
+                    progress.say(f"stopped after step {trainer.step}; the next run goes on there")
+                sys.exit(128 + (wish.signal or 0))
+
+
+def keep_best(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
+    """Writes weights and scores of the best epoch."""
+    knobs, best = trainer.params, trainer.best_record
+    side = trainer.train.images.shape[1]
+    header = Header(
+        knobs.encoder, knobs.width, knobs.depth, side, knobs.resize, identity, best.epoch
+    )
+    save_weights(MODEL / WEIGHTS_FILE, trainer.best, header)
+    numbers = {f"best_{name}": value for name, value in rounded(best).items()}
+    del numbers["best_learning_rate"]  # the schedule's, no result
+    write_json(METRICS, numbers)
+    log.metrics(numbers)
+    log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)
+
+
+def load_split(split: str) -> Split:
+    images, masks = load_arrays(ARRAYS, split)
+    ids = load_index(ARRAYS, split)["id"].tolist()
+    if len(ids) != len(images):
+        raise InputError(
+            f"{ARRAYS}/index.csv: {len(ids)} {split} rows; expected {len(images)}, one an image; "
+            "run `dvc repro preprocess`"
+        )
+    return Split(images, masks, ids)
+
+
+def load_imagenet() -> dict[str, torch.Tensor]:
+    try:
+        return torch.load(IMAGENET, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{IMAGENET}: not found; run `dvc repro`, which fetches it") from None
+
+
+def line(record: EpochRecord, trainer: Trainer) -> str:
+    return (
+        f"epoch {record.epoch:3}/{trainer.params.epochs}  "
+        f"train loss {record.train_loss:.4f} dice {record.train_dice:.4f}  "
+        f"validation loss {record.val_loss:.4f} dice {record.val_dice:.4f}"
+        f"{'  best so far' if record is trainer.best_record else ''}"
+    )
 
 
 def rounded(record: EpochRecord) -> dict[str, float]:

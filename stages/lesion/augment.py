@@ -1,67 +1,196 @@
 """Random variation of a training batch, on the device, in one pass for geometry and one for colour.
 
 A dermatoscope has no up or down and no fixed distance, and skin and lamps differ in colour: so
-any rotation, mirror image, small zoom, shift, and change of brightness, contrast or hue of the
-light shows the network another plausible photograph of the same lesion.
+any rotation, mirror image, zoom, shift, and change of exposure or of the light's colour shows the
+network another plausible photograph of the same lesion; some of them behind hairs.
+
+What is random is drawn on the CPU and apart from its use, so that a seed means the same on every
+device, and processes that share a batch can draw all of it and use their part.
 """
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Largest changes, each at augmentation strength 1.
+# Largest changes of geometry, each at strength 1.
 ZOOM = 0.25  # natural logarithm of the scale
 STRETCH = 0.10  # the same, of one axis against the other
 SHIFT = 0.10  # share of half the image
+CROPPED = 0.2  # share of the images of which a random part fills the square
+CROP = 0.7  # natural logarithm of that part's enlargement
+
+# Largest changes of colour, each at strength 1.
 BRIGHTNESS = 0.25  # share of full scale
 CONTRAST = 0.25  # share of the image's own
+SATURATION = 0.3  # natural logarithm of the factor
+HUE = 0.3  # radians, in the plane of the two colour-difference axes
 LIGHT = 0.10  # share of each colour channel, as lamps differ
 
+HAIR_LAYERS = 64  # drawn once, and then placed at random
+HAIRS = 12  # at most, in a layer
+OPACITY = (0.5, 1.0)
+DARKEST_TO_LIGHTEST = (0.0, 0.3)  # of a hair, share of full scale
 
-def augment(
-    images: Tensor, masks: Tensor, strength: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """`images` (B×3×S×S, in [0, 1]) and `masks` (B×1×S×S of 0 and 1) varied alike.
+# Luma and the two colour differences of ITU-R BT.601 from RGB.
+YUV = torch.tensor(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
 
-    `strength` scales every change but mirroring and quarter turns; at 0 only those are left.
-    `generator` lives on the CPU, so that a seed means the same on every device.
+
+@dataclass(frozen=True)
+class Variation:
+    """What happens to each of B images."""
+
+    geometry: Tensor  # B×2×3: affine, from output to input coordinates, both in [-1, 1]
+    colour: Tensor  # B×3×3: of RGB as columns
+    contrast: Tensor  # B: factor on the distance from the image's mean
+    brightness: Tensor  # B: share of full scale, added
+    layer: Tensor  # B: which of the hair layers lies over it
+    hair: Tensor  # B: how much that covers, 0: none
+    tone: Tensor  # B: how light its hairs are, share of full scale
+
+    def __getitem__(self, rows: slice) -> Variation:
+        return Variation(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def to(self, device: torch.device) -> Variation:
+        values = (getattr(self, field.name) for field in fields(self))
+        return Variation(*(value.to(device, non_blocking=True) for value in values))
+
+
+class Augmentation:
+    """Varies the images of a batch, and their masks alike.
+
+    `mirror`: mirror images and quarter turns, eight views of equal chance. `geometry` and `colour`
+    are the strengths, in [0, 1], of the changes that the constants above name. `hairs` is the
+    share of the images over which hairs are drawn.
     """
-    matrices = _affine(len(images), strength, generator).to(images.device)
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    both = torch.cat([images, masks], dim=1)
-    both = F.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
-    images, masks = both[:, :3], (both[:, 3:] > 0.5).to(masks.dtype)
-    return _recolour(images, strength, generator), masks
+
+    def __init__(self, mirror: bool, geometry: float, colour: float, hairs: float) -> None:
+        self.mirror, self.geometry, self.colour, self.hairs = mirror, geometry, colour, hairs
+        self._layers: dict[int, Tensor] = {}  # by side, since images may grow in training
+
+    def draw(self, count: int, generator: torch.Generator) -> Variation:
+        """The variation of `count` images; `generator` lives on the CPU."""
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return low + (high - low) * torch.rand(count, *shape, generator=generator)
+
+        def around_0(limit: float, *shape: int) -> Tensor:
+            return uniform(-limit, limit, *shape)
+
+        covered = torch.rand(count, generator=generator) < self.hairs
+        return Variation(
+            geometry=self._affine(count, generator),
+            colour=_colour_matrices(
+                turn=around_0(HUE * self.colour),
+                factor=around_0(SATURATION * self.colour).exp(),
+                light=1 + around_0(LIGHT * self.colour, 3),
+            ),
+            contrast=1 + around_0(CONTRAST * self.colour),
+            brightness=around_0(BRIGHTNESS * self.colour),
+            layer=torch.randint(HAIR_LAYERS, (count,), generator=generator),
+            hair=covered * uniform(*OPACITY),
+            tone=uniform(*DARKEST_TO_LIGHTEST),
+        )
+
+    def __call__(
+        self, images: Tensor, masks: Tensor, variation: Variation
+    ) -> tuple[Tensor, Tensor]:
+        """`images` (B×3×S×S, in [0, 1]) and `masks` (B×1×S×S of 0 and 1), varied.
+
+        Results are of the same kind; what an affine transform brings in from outside is the
+        image's reflection.
+        """
+        varies = self.mirror or self.geometry
+        if varies:
+            grid = F.affine_grid(variation.geometry, list(images.shape), align_corners=False)
+            both = torch.cat([images, masks], dim=1)
+            both = F.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
+            images, masks = both[:, :3], (both[:, 3:] > 0.5).to(masks.dtype)
+        if self.hairs:
+            images = self._behind_hairs(images, variation)
+        if self.colour:
+            images = _recolour(images, variation)
+        return images, masks
+
+    def _affine(self, count: int, generator: torch.Generator) -> Tensor:
+        def uniform(limit: float) -> Tensor:
+            return (torch.rand(count, generator=generator) * 2 - 1) * limit * self.geometry
+
+        turn = torch.randint(4, (count,), generator=generator) * (math.pi / 2) * self.mirror
+        turn = turn + uniform(math.pi / 4)
+        flip = torch.randint(2, (count,), generator=generator) * 2 - 1
+        flip = flip if self.mirror else torch.ones(count)
+        scale, stretch = uniform(ZOOM).exp(), uniform(STRETCH).exp()
+        x, y = uniform(SHIFT), uniform(SHIFT)
+
+        cropped = torch.rand(count, generator=generator) < CROPPED
+        part = torch.where(cropped, (-uniform(CROP).abs()).exp(), 1.0)
+        scale, room = scale * part, 1 - part
+        x, y = x + room * _signs(count, generator), y + room * _signs(count, generator)
+
+        cos, sin = turn.cos(), turn.sin()
+        rows = [
+            torch.stack([cos * scale * stretch * flip, -sin * scale / stretch, x], 1),
+            torch.stack([sin * scale * stretch * flip, cos * scale / stretch, y], 1),
+        ]
+        return torch.stack(rows, dim=1)
+
+    def _behind_hairs(self, images: Tensor, variation: Variation) -> Tensor:
+        side = images.shape[-1]
+        if side not in self._layers:
+            self._layers[side] = hair_layers(HAIR_LAYERS, side).to(images.device)
+        cover = self._layers[side][variation.layer] * variation.hair.view(-1, 1, 1, 1)
+        return images.lerp(variation.tone.view(-1, 1, 1, 1).expand_as(images), cover)
 
 
-def _affine(count: int, strength: float, generator: torch.Generator) -> Tensor:
-    """`count`×2×3 matrices from output to input coordinates, both in [-1, 1]."""
-
-    def uniform(limit: float) -> Tensor:
-        return (torch.rand(count, generator=generator) * 2 - 1) * (limit * strength)
-
-    turn = torch.randint(4, (count,), generator=generator) * (math.pi / 2) + uniform(math.pi / 4)
-    mirror = torch.randint(2, (count,), generator=generator) * 2 - 1
-    scale, stretch = uniform(ZOOM).exp(), uniform(STRETCH).exp()
-    cos, sin = turn.cos(), turn.sin()
-    rows = [
-        torch.stack([cos * scale * stretch * mirror, -sin * scale / stretch, uniform(SHIFT)], 1),
-        torch.stack([sin * scale * stretch * mirror, cos * scale / stretch, uniform(SHIFT)], 1),
-    ]
-    return torch.stack(rows, dim=1)
+def _signs(count: int, generator: torch.Generator) -> Tensor:
+    """`count` values spread evenly over [-1, 1]."""
+    return torch.rand(count, generator=generator) * 2 - 1
 
 
-def _recolour(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """`images` under another exposure, contrast and colour of the light, still in [0, 1]."""
+def _colour_matrices(turn: Tensor, factor: Tensor, light: Tensor) -> Tensor:
+    """B×3×3 matrices that turn the hue by `turn` radians, multiply the saturation by `factor`, and
+    then each channel by `light` (B×3), as another lamp does."""
+    cos, sin = factor * turn.cos(), factor * turn.sin()
+    chroma = torch.zeros(len(turn), 3, 3)
+    chroma[:, 0, 0] = 1  # luma stays
+    chroma[:, 1, 1], chroma[:, 1, 2] = cos, -sin
+    chroma[:, 2, 1], chroma[:, 2, 2] = sin, cos
+    return light[:, :, None] * (torch.linalg.inv(YUV) @ chroma @ YUV)
 
-    def uniform(limit: float, channels: int = 1) -> Tensor:
-        shape = (len(images), channels, 1, 1)
-        change = (torch.rand(shape, generator=generator) * 2 - 1) * (limit * strength)
-        return change.to(images.device)
 
-    mean = images.mean((1, 2, 3), keepdim=True)
-    images = (images - mean) * (1 + uniform(CONTRAST)) + mean
-    images = images * (1 + uniform(LIGHT, channels=3)) + uniform(BRIGHTNESS)
-    return images.clamp(0, 1)
+def _recolour(images: Tensor, variation: Variation) -> Tensor:
+    """`images` under another light and exposure, still in [0, 1]."""
+    matrices = variation.colour * variation.contrast.view(-1, 1, 1)
+    # Contrast is about the image's mean, which the other light has moved.
+    mean = (variation.colour @ images.mean((2, 3))[..., None]).mean(1)  # B×1
+    offset = mean * (1 - variation.contrast[:, None]) + variation.brightness[:, None]
+    pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # B×HW×3, as it lies in memory
+    pixels = torch.baddbmm(offset[:, None], pixels, matrices.mT)
+    return pixels.clamp_(0, 1).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+
+
+def hair_layers(count: int, side: int, seed: int = 0) -> Tensor:
+    """`count` drawings of up to `HAIRS` bent hairs: count×1×side×side, 1 where a hair covers."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(count, HAIRS, 3, 1, 2, generator=generator) * 1.4 - 0.2
+    t = torch.linspace(0, 1, 3 * side)[:, None]
+    start, middle, end = points.unbind(2)
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end  # Bézier
+    columns, rows = (curve * side).long().unbind(-1)  # count×HAIRS×3S
+    number = torch.randint(1, HAIRS + 1, (count, 1, 1), generator=generator)
+    drawn = (torch.arange(HAIRS)[None, :, None] < number).expand_as(rows)
+    drawn = drawn & (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+    layer = torch.arange(count)[:, None, None].expand_as(rows)
+
+    layers = torch.zeros(count, 1, side, side)
+    layers[layer[drawn], 0, rows[drawn], columns[drawn]] = 1
+    thick = 2 * (side // 300) + 1
+    layers = F.max_pool2d(layers, thick, stride=1, padding=thick // 2)
+    return F.avg_pool2d(layers, 3, stride=1, padding=1).mul_(2).clamp_(max=1)  # soft edges

@@ -2,39 +2,67 @@
 
 import hashlib
 import io
+import time
 from pathlib import Path
 
 import torch
 
 from lesion.files import write_bytes
 
-
-def save_checkpoint(path: Path, fingerprint: str, state: dict) -> None:
-    """Replaces the checkpoint by one of the run with this fingerprint."""
-    buffer = io.BytesIO()
-    torch.save({"fingerprint": fingerprint, "state": state}, buffer)
-    content = buffer.getvalue()
-    # The hash goes first: torch reads a file with damaged numbers as if they were right.
-    write_bytes(path, hashlib.sha256(content).digest() + content)
+SHARE = 0.02  # of the time, at most, that saving may take
+LONGEST = 10.0  # seconds of work, at least, between two savings in the middle of an epoch
 
 
-def load_checkpoint(path: Path, fingerprint: str) -> dict | None:
-    """The state that was saved, or None where there is none of this very run.
+class Checkpoint:
+    """A file for the state of one run, named by its fingerprint.
 
-    Another fingerprint means other parameters, data or code: going on from there would give a
-    result that no run from the start can give.
+    Another fingerprint means other parameters, data, code or arithmetic: going on from there would
+    give a result that no run from the start can give.
     """
-    if not path.exists():
-        return None
-    try:
-        whole = path.read_bytes()
-        if hashlib.sha256(whole[32:]).digest() != whole[:32]:
-            raise ValueError("its hash differs")
-        content = torch.load(io.BytesIO(whole[32:]), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        print(f"{path} cannot be read ({error}): training starts anew")
-        return None
-    if content["fingerprint"] != fingerprint:
-        print(f"{path} is of other parameters, data or code: training starts anew")
-        return None
-    return content["state"]
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self._saved = time.monotonic()
+        self._cost = 0.0
+
+    def is_due(self, at_rest: bool) -> bool:
+        """Whether it is time to save: often enough to lose little, seldom enough to cost little.
+
+        `at_rest`: an epoch has just ended.
+        """
+        worked = time.monotonic() - self._saved
+        return worked > self._cost / SHARE and (at_rest or worked > LONGEST)
+
+    def save(self, state: dict) -> None:
+        """Replaces what was saved before."""
+        start = time.monotonic()
+        buffer = io.BytesIO()
+        torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
+        content = buffer.getvalue()
+        # The hash goes first: torch reads a file with damaged numbers as if they were right.
+        write_bytes(self.path, hashlib.sha256(content).digest() + content)
+        self._saved = time.monotonic()
+        self._cost = self._saved - start
+
+    def load(self) -> dict | None:
+        """The state that was saved, or None where there is none of this very run."""
+        if not self.path.exists():
+            return None
+        try:
+            whole = self.path.read_bytes()
+            if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+                raise ValueError("its hash differs")
+            content = torch.load(io.BytesIO(whole[32:]), map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a file that is not its own
+            print(f"{self.path} cannot be read ({error}): training starts anew")
+            return None
+        if content["fingerprint"] != self.fingerprint:
+            print(
+                f"{self.path} is of other parameters, data, code or processors: "
+                "training starts anew"
+            )
+            return None
+        return content["state"]
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

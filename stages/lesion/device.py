@@ -1,16 +1,26 @@
 """Where and how precisely the network computes."""
 
+from __future__ import annotations
+
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import torch
+
+from lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from lesion.params import TrainParams
 
 
 def prepare(threads: int) -> torch.device:
     """Makes torch deterministic, gives it `threads` threads (0: all cores), picks the device.
 
-    A GPU where there is one. Results repeat to the bit on the same machine and thread count; they
-    differ in rounding between thread counts, which split sums differently.
+    A GPU where there is one; among several processes, each its own. Results repeat to the bit on
+    the same machine and thread count; they differ in rounding between thread counts, which split
+    sums differently.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -21,7 +31,37 @@ def prepare(threads: int) -> torch.device:
     torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of the time
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))  # torchrun's count
+    torch.cuda.set_device(device)
+    return device
+
+
+def arithmetic(device: torch.device) -> dict[str, str | int]:
+    """What rounding depends on: the version of torch, the processor, the number of threads."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _instructions()
+    return {
+        "torch": torch.__version__,
+        "processor": name,
+        "processor_threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def memory_named(device: torch.device, params: TrainParams) -> Iterator[None]:
+    """Turns running out of memory into an InputError that says which parameters to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # On a processor torch raises a plain RuntimeError.
+        exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not exhausted and "can't allocate memory" not in str(error):
+            raise
+        raise InputError(
+            f"out of memory on the {device.type}: lower batch_size (now {params.batch_size}), "
+            f"then image_size or width (now {params.width})"
+        ) from None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -38,3 +78,8 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def _instructions() -> str:
+    """The widest vector instructions that torch computes with, e.g. AVX2."""
+    return torch.backends.cpu.get_cpu_capability()

@@ -1,4 +1,4 @@
-"""One hash for all that a result depends on: parameters, data and code."""
+"""One hash for all that a result depends on: parameters, data, code and arithmetic."""
 
 import hashlib
 import json
@@ -9,14 +9,22 @@ from pathlib import Path
 from pydantic import BaseModel
 
 
-def fingerprint(params: BaseModel, files: Iterable[Path]) -> str:
-    """SHA-256 (64 hexadecimal digits) of the parameters, the files and the running code.
+def fingerprint(params: BaseModel, files: Iterable[Path], machine: dict[str, str | int]) -> str:
+    """SHA-256 (64 hexadecimal digits) of the parameters, the files, the running code, and of what
+    `machine` says of the processors, on which rounding depends.
 
     The code is the stage's script and the modules of this package that it has imported: the same
     files as its `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
     """
     code = file_hashes(_running_code())
-    return _digest({"params": params.model_dump(), "files": file_hashes(files), "code": code})
+    return _digest(
+        {
+            "params": params.model_dump(),
+            "files": file_hashes(files),
+            "code": code,
+            "machine": machine,
+        }
+    )
 
 
 def data_hash(files: Iterable[Path]) -> str:

@@ -18,15 +18,18 @@ ENTRY = "lesion"
 
 @dataclass(frozen=True)
 class Header:
-    """What was trained, and from what: `fingerprint` is the hash of data, parameters and code.
+    """What was trained, and from what: `fingerprint` is the hash of all that the weights depend on.
 
     The network takes float images, B×3×H×W RGB in [0, 1], less `mean`, divided by `deviation`,
-    and gives B×1×H×W logits. It was trained on squares of `image_size` pixels.
+    and gives B×1×H×W logits. It was trained on squares of `image_size` pixels, made as `resize`
+    says.
     """
 
+    encoder: str
     width: int
     depth: int
     image_size: int
+    resize: str
     fingerprint: str
     epoch: int
     architecture: str = "unet"

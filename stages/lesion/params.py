@@ -21,7 +21,35 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Strength = Annotated[float, Field(ge=0, le=1)]
 Resize = Literal["stretch", "letterbox", "crop"]
+# Those of torchvision whose layers follow each other and halve the resolution five times.
+Encoder = Literal[
+    "none",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "efficientnet_v2_s",
+    "efficientnet_v2_m",
+    "efficientnet_v2_l",
+    "convnext_tiny",
+    "convnext_small",
+    "convnext_base",
+    "convnext_large",
+]
 
 
 class StageParams(BaseModel):
@@ -45,31 +73,51 @@ class PreprocessParams(StageParams):
     max_rejected: Share
 
 
+class EncoderParams(StageParams):
+    encoder: Encoder
+
+
 class TrainParams(StageParams):
     seed: Seed
     threads: Threads
     precision: Precision
+    resize: Resize
+    encoder: Encoder
     width: Annotated[int, Field(ge=1, le=1024)]
     depth: Annotated[int, Field(ge=1, le=8)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0, le=10)]
+    encoder_lr: Strength
+    schedule: Literal["one_cycle", "constant"]
+    loss: Literal["bce_dice", "bce"]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
     average_decay: Share
-    augmentation: Annotated[float, Field(ge=0, le=1)]
+    mirror: bool
+    geometry: Strength
+    colour: Strength
+    hairs: Strength
 
 
 class EvaluateParams(StageParams):
     threads: Threads
     precision: Precision
     threshold: Annotated[float, Field(gt=0, lt=1)]
+    tta: bool
 
 
 class PlotParams(StageParams):
     panel_images: Annotated[int, Field(ge=1, le=20)]
 
 
-ALL_STAGES = (DownloadParams, PreprocessParams, TrainParams, EvaluateParams, PlotParams)
+ALL_STAGES = (
+    DownloadParams,
+    PreprocessParams,
+    EncoderParams,
+    TrainParams,
+    EvaluateParams,
+    PlotParams,
+)
 
 AnyParams = TypeVar("AnyParams", bound=StageParams)
 

@@ -11,7 +11,9 @@ QUIET = 30.0  # seconds between two lines of a log
 class Progress(tqdm):
     """tqdm, which in a log writes whole lines instead of redrawing one."""
 
-    def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(
+        self, what: str, total: int, unit: str, done: int = 0, silent: bool = False
+    ) -> None:
         """`total` units, of which `done` were there before; unit "B" is shown as MB and GB."""
         self.watched = sys.stderr.isatty()
         self._counting = threading.Lock()
@@ -27,6 +29,7 @@ class Progress(tqdm):
             if self.watched
             else "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left\n",
             delay=0 if self.watched else QUIET,
+            disable=silent,
         )
 
     def update(self, n: float = 1) -> None:

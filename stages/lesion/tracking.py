@@ -82,9 +82,10 @@ def track(fingerprint: str, *, resume_finished: bool) -> Iterator[Tracker]:
     tracker.attempt(_start, fingerprint, resume_finished)
     try:
         yield tracker
-    except BaseException:
+    except BaseException as error:
         # A training that is finished stays so, whatever comes of its evaluation.
-        _end("FINISHED" if resume_finished else "FAILED")
+        broken_off = "FAILED" if isinstance(error, Exception) else "KILLED"
+        _end("FINISHED" if resume_finished else broken_off)
         raise
     _end("FINISHED")
 

@@ -1,15 +1,15 @@
 """The training loop: uint8 arrays and parameters in, a record per epoch out.
 
-It needs torch and numpy only, so that it also runs where neither DVC nor MLflow is installed.
-Everything random derives from (seed, epoch, step): a run that was stopped and goes on from its
-last epoch ends, bit for bit, where the uninterrupted one does.
+It needs torch, torchvision and numpy only, so that it also runs where neither DVC nor MLflow is
+installed. Everything random derives from (seed, epoch, step): a run that was stopped after any
+step and goes on from there ends, bit for bit, where the uninterrupted one does.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -17,26 +17,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lesion.augment import augment
+from lesion.augment import Augmentation
 from lesion.device import autocast
+from lesion.distributed import ALONE, Process
 from lesion.errors import InputError
 from lesion.inputs import to_model_input, to_unit
-from lesion.loss import segmentation_loss
+from lesion.loss import LOSSES
+from lesion.model import build_model
+from lesion.schedule import SCHEDULES
 from lesion.unet import UNet
 
 if TYPE_CHECKING:
     from lesion.params import TrainParams
 
 LARGEST_GRADIENT = 1.0  # norm; gradients beyond it are scaled down to it
-WARM_UP = 0.25  # share of the steps in which the one-cycle schedule climbs to `lr`
+SECOND_MOMENT_DECAY = 0.999  # AdamW's
+STEPS_UNREAD = 50  # on a GPU, after so many the losses are read; reading waits for the device
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N×H×W×3) and masks (N×H×W of 0 and 1) of one split, uint8, in memory or mapped."""
+    """Images (N×H×W×3) and masks (N×H×W of 0 and 1) of one split, uint8, and their ids.
 
-    images: np.ndarray
-    masks: np.ndarray
+    They are arrays in memory, arrays mapped from disk, or tensors on a GPU.
+    """
+
+    images: np.ndarray | Tensor
+    masks: np.ndarray | Tensor
+    ids: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -47,7 +55,7 @@ class EpochRecord:
     """What one epoch (counted from 1) ended with; Dice and IoU are means over images.
 
     The training values are running ones, of the weights as they change and of augmented images;
-    the validation values are those of the averaged weights.
+    the validation values are those of the averaged weights. `learning_rate` is the first step's.
     """
 
     epoch: int
@@ -60,39 +68,47 @@ class EpochRecord:
 
 
 class Trainer:
-    """A U-Net with its optimiser, schedule and averaged weights, advanced an epoch at a time."""
+    """A U-Net with its optimiser and averaged weights, advanced a step at a time.
+
+    Several processes, each with a `process` of its own, share each batch and end with equal
+    weights, those of one process but for rounding.
+    """
 
     def __init__(
-        self, params: TrainParams, train: Split, validation: Split, device: torch.device
+        self,
+        params: TrainParams,
+        train: Split,
+        validation: Split,
+        device: torch.device,
+        imagenet: dict[str, Tensor] | None = None,
+        process: Process = ALONE,
     ) -> None:
-        self.params, self.train, self.validation, self.device = params, train, validation, device
+        """`imagenet` holds the weights of the classifier that `params.encoder` names."""
+        self.params, self.device, self.process = params, device, process
+        self.train, self.validation = resident(train, device), resident(validation, device)
         self.batch_size = min(params.batch_size, len(train))
         self.steps_per_epoch = len(train) // self.batch_size
+        self.steps = params.epochs * self.steps_per_epoch
+        self._check_input()
+
+        torch.manual_seed(params.seed)
+        self.model = build_model(params, imagenet).to(device, memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.network = process.wrap(self.model)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, params.encoder_lr if imagenet else 1.0),
+            weight_decay=params.weight_decay,
+            fused=True,
+        )
+        self.augmentation = Augmentation(
+            params.mirror, params.geometry, params.colour, params.hairs
+        )
+
+        self.step = 0  # number of steps completed, in all epochs
         self.history: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}  # averaged weights after the epoch of highest val_dice
-
-        coarsest = math.ceil(train.images.shape[1] / 2**params.depth)
-        if self.batch_size * coarsest**2 < 2:
-            raise InputError(
-                f"batch_size {self.batch_size}, image_size {train.images.shape[1]} and depth "
-                f"{params.depth} leave one value a channel, which cannot be normalised; "
-                "raise batch_size or image_size, or lower depth"
-            )
-        torch.manual_seed(params.seed)
-        model = UNet(params.width, params.depth)
-        self.model = model.to(device, memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=params.lr, weight_decay=params.weight_decay, fused=True
-        )
-        # Smith and Topin, 2018, https://arxiv.org/abs/1708.07120
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            max_lr=params.lr,
-            # With fewer than 5 steps its warm-up would have none, and it divides by their number.
-            total_steps=max(5, params.epochs * self.steps_per_epoch + 1),
-            pct_start=WARM_UP,
-        )
+        # Loss and Dice of the epoch's batches. They stay on the device until they are needed.
+        self.scores = torch.zeros(self.steps_per_epoch, 2, device=device)
 
     @property
     def epoch(self) -> int:
@@ -104,110 +120,208 @@ class Trainer:
         """The epoch that the best weights are from: the first of the highest validation Dice."""
         return max(self.history, key=lambda record: record.val_dice)
 
-    def run_epoch(self, on_step: Callable[[], None] = lambda: None) -> EpochRecord:
-        """Passes over the training images once, then scores the validation split.
+    def advance(self) -> EpochRecord | None:
+        """One optimiser step; after an epoch's last one, its record.
 
-        `on_step` is called after each optimiser step.
+        Raises:
+            InputError: the loss is not finite. On a GPU it says so some steps later.
         """
-        self.model.train()
-        learning_rate = self.schedule.get_last_lr()[0]
-        # Sums stay on the device: reading one in the loop would wait for the device at each step.
-        sums = torch.zeros(2, device=self.device)
-        for step, batch in enumerate(self._batches()):
-            sums += self._step(step, batch)
-            on_step()
-        train_loss, train_dice = (sums / self.steps_per_epoch).tolist()
-        validation = evaluate_split(
-            self.averaged, self.validation, self.batch_size, self.device, self.params.precision
+        step = self.step % self.steps_per_epoch
+        self.network.train()
+        self.scores[step] = self._step(step)
+        self.step += 1
+        if self.device.type == "cpu" or self.step % STEPS_UNREAD == 0:
+            self._check_losses()
+        return self._end_epoch() if step == self.steps_per_epoch - 1 else None
+
+    def _step(self, step: int) -> Tensor:
+        """Loss and mean Dice of the epoch's batch number `step`, as a tensor of 2 on the device."""
+        seed = np.random.SeedSequence((self.params.seed, self.epoch, step)).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(seed))
+        torch.manual_seed(int(seed))  # for encoders that skip some of their blocks at random
+
+        # Every process draws for the whole batch and takes its part.
+        rows = self._batch(step)
+        mine = self.process.part(len(rows))
+        variation = self.augmentation.draw(len(rows), generator)[mine].to(self.device)
+        images, masks = load_batch(self.train, rows[mine], self.device)
+        images, masks = self.augmentation(images, masks, variation)
+
+        with autocast(self.device, self.params.precision):
+            logits = self.network(to_model_input(images))
+        loss = LOSSES[self.params.loss](logits, masks)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT, foreach=True)
+        self._set_rates()
+        self.optimizer.step()
+        self._average_weights()
+
+        dice, _ = dice_and_iou(logits.detach() > 0, masks > 0.5)
+        return self.process.mean(torch.stack([loss.detach(), dice.mean()]))
+
+    def _batch(self, step: int) -> np.ndarray:
+        """Row numbers of a batch of this epoch; images left over wait for another epoch."""
+        order = np.random.default_rng((self.params.seed, self.epoch)).permutation(len(self.train))
+        # Sorted, so that a memory-mapped file is read in order.
+        return np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def _set_rates(self) -> None:
+        share, momentum = SCHEDULES[self.params.schedule](self.step / self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.params.lr * group["share"] * share
+            group["betas"] = (momentum, SECOND_MOMENT_DECAY)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Exponential moving average; early on it forgets faster: the first weights are noise."""
+        decay = min(self.params.average_decay, (1 + self.step) / (10 + self.step))
+        pairs = list(
+            zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True)
         )
-        record = EpochRecord(self.epoch + 1, learning_rate, train_loss, train_dice, *validation)
+        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(means, values, 1 - decay)
+        for mean, value in pairs:
+            if not mean.is_floating_point():  # BatchNorm's count of batches
+                mean.copy_(value)
+
+    def _end_epoch(self) -> EpochRecord:
+        self._check_losses()
+        train_loss, train_dice = self.scores.mean(0).tolist()
+        record = EpochRecord(
+            self.epoch + 1,
+            self._rate(self.epoch * self.steps_per_epoch),
+            train_loss,
+            train_dice,
+            *self._validate(),
+        )
         self.history.append(record)
         if record is self.best_record:
             state = self.averaged.state_dict()
             self.best = {name: tensor.clone() for name, tensor in state.items()}
         return record
 
-    def _batches(self) -> list[np.ndarray]:
-        """Row numbers of this epoch's batches; the images left over wait for another epoch."""
-        order = np.random.default_rng((self.params.seed, self.epoch)).permutation(len(self.train))
-        used = self.steps_per_epoch * self.batch_size
-        # Sorted within a batch, so that a memory-mapped file is read in order.
-        return [np.sort(rows) for rows in order[:used].reshape(-1, self.batch_size)]
+    def _validate(self) -> list[float]:
+        """Loss, Dice and IoU of the validation split, each the mean over its images."""
+        mine = np.arange(len(self.validation))[self.process.rank :: self.process.count]
+        totals = score_rows(
+            self.averaged, self.validation, mine, self.batch_size, self.device, self.params
+        )
+        return (self.process.total(totals) / len(self.validation)).tolist()
 
-    def _step(self, step: int, rows: np.ndarray) -> Tensor:
-        """One optimiser step; loss and mean Dice of the batch, as a tensor of 2 on the device."""
-        seed = np.random.SeedSequence((self.params.seed, self.epoch, step)).generate_state(1)[0]
-        generator = torch.Generator().manual_seed(int(seed))
-        images, masks = load_batch(self.train, rows, self.device)
-        images, masks = augment(images, masks, self.params.augmentation, generator)
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0 over all epochs."""
+        return self.params.lr * SCHEDULES[self.params.schedule](step / self.steps)[0]
 
-        with autocast(self.device, self.params.precision):
-            logits = self.model(to_model_input(images))
-        loss = segmentation_loss(logits, masks)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
-        self.optimizer.step()
-        self.schedule.step()
-        self._average_weights(self.epoch * self.steps_per_epoch + step)
+    def _check_losses(self) -> None:
+        first = self.epoch * self.steps_per_epoch
+        losses = self.scores[: self.step - first, 0]
+        if losses.isfinite().all():
+            return
+        step = int((~losses.isfinite()).nonzero()[0])
+        ids = ", ".join(self.train.ids[row] for row in self._batch(step))
+        raise InputError(
+            f"epoch {self.epoch + 1}, step {step + 1} of {self.steps_per_epoch}: the loss is "
+            f"{losses[step]:.4g} at a learning rate of {self._rate(first + step):.3g}, on {ids}; "
+            f"expected a finite value: lower lr (now {self.params.lr:g})"
+        )
 
-        dice, _ = dice_and_iou(logits.detach() > 0, masks > 0.5)
-        return torch.stack([loss.detach(), dice.mean()])
-
-    @torch.no_grad()
-    def _average_weights(self, step: int) -> None:
-        """Exponential moving average; early on it forgets faster: the first weights are noise."""
-        decay = min(self.params.average_decay, (1 + step) / (10 + step))
-        for mean, value in zip(
-            self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+    def _check_input(self) -> None:
+        size, side, depth = self.batch_size, self.train.images.shape[1], self.params.depth
+        if size % self.process.count:
+            raise InputError(
+                f"batch_size {size}: {self.process.count} processes cannot have equal parts of it; "
+                f"expected a multiple of {self.process.count}"
+            )
+        if size * math.ceil(side / 2**depth) ** 2 < 2:
+            raise InputError(
+                f"batch_size {size}, image_size {side} and depth {depth} leave one value a "
+                "channel, which cannot be normalised; raise batch_size or image_size, or lower "
+                "depth"
+            )
 
     def state_dict(self) -> dict:
-        """All that a new Trainer with the same parameters and data needs to go on from here."""
+        """All that a new Trainer with the same parameters and data needs to go on from here.
+
+        Raises:
+            InputError: the loss of a step was not finite: from there nothing can go on.
+        """
+        self._check_losses()
         return {
+            "step": self.step,
+            "scores": self.scores,
             "history": [asdict(record) for record in self.history],
             "best": self.best,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Takes over what `state_dict` gave."""
+        self.step = state["step"]
+        self.scores.copy_(state["scores"])
         self.history = [EpochRecord(**record) for record in state["history"]]
         self.best = state["best"]
-        for part in ("model", "averaged", "optimizer", "schedule"):
+        for part in ("model", "averaged", "optimizer"):
             getattr(self, part).load_state_dict(state[part])
+
+
+def parameter_groups(model: UNet, encoder_share: float) -> list[dict]:
+    """The encoder's parameters and the others', with the share of the learning rate of each."""
+    encoder = set(model.encoder.parameters())
+    others = [parameter for parameter in model.parameters() if parameter not in encoder]
+    return [
+        {"params": list(model.encoder.parameters()), "share": encoder_share},
+        {"params": others, "share": 1.0},
+    ]
+
+
+def resident(split: Split, device: torch.device) -> Split:
+    """The split in a GPU's memory, where it takes up less than half of what is free there."""
+    if device.type != "cuda":
+        return split
+    free, _ = torch.cuda.mem_get_info(device)
+    if split.images.nbytes + split.masks.nbytes > free / 2:
+        return split
+    images, masks = (
+        torch.from_numpy(np.array(array)).to(device) for array in (split.images, split.masks)
+    )
+    return Split(images, masks, split.ids)
 
 
 def load_batch(split: Split, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images (B×3×H×W in [0, 1]) and masks (B×1×H×W of 0 and 1) of `rows`, float32."""
-    images = torch.from_numpy(split.images[rows]).to(device, non_blocking=True)
-    masks = torch.from_numpy(split.masks[rows]).to(device, non_blocking=True)
+    if isinstance(split.images, Tensor):
+        where = torch.from_numpy(rows).to(device, non_blocking=True)
+        images, masks = split.images[where], split.masks[where]
+    else:
+        images, masks = (
+            torch.from_numpy(array[rows]).to(device, non_blocking=True)
+            for array in (split.images, split.masks)
+        )
     return to_unit(images), masks[:, None].float()
 
 
 @torch.no_grad()
-def evaluate_split(
-    model: nn.Module, split: Split, batch_size: int, device: torch.device, precision: str
-) -> tuple[float, float, float]:
-    """Loss, Dice and IoU at the arrays' own resolution, each the mean over the images."""
+def score_rows(
+    model: nn.Module,
+    split: Split,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    params: TrainParams,
+) -> Tensor:
+    """Loss, Dice and IoU at the arrays' own resolution, summed over the images `rows`."""
     totals = torch.zeros(3, dtype=torch.float64, device=device)
-    for start in range(0, len(split), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(split)))
-        images, masks = load_batch(split, rows, device)
-        with autocast(device, precision):
+    for start in range(0, len(rows), batch_size):
+        images, masks = load_batch(split, rows[start : start + batch_size], device)
+        with autocast(device, params.precision):
             logits = model(to_model_input(images))
-        loss = segmentation_loss(logits, masks)
+        loss = LOSSES[params.loss](logits, masks)
         dice, iou = dice_and_iou(logits > 0, masks > 0.5)
-        totals += torch.stack([loss * len(rows), dice.sum(), iou.sum()])
-    loss, dice, iou = (totals / len(split)).tolist()
-    return loss, dice, iou
+        totals += torch.stack([loss * len(masks), dice.sum(), iou.sum()])
+    return totals
 
 
 def dice_and_iou(predictions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,32 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015, https://arxiv.org/abs/1505.04597), padded.
 
-Shape letters: B images, C channels, H and W pixels.
+Its contracting path may be another network's: an encoder that was trained on ImageNet.
+
+Shape letters: B images, C channels, H and W pixels. Level l is where height and width have been
+halved l times.
 """
 
+from __future__ import annotations
+
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Encoder(Protocol):
+    """What a U-Net asks of its contracting path.
+
+    `channels` says how many channels the features of each level have; levels follow each other
+    without a gap, and the first need not be 0. Called on B×3×H×W, H and W multiples of 2 to the
+    last level, it gives the features of those levels in that order.
+    """
+
+    channels: dict[int, int]
+
+    def __call__(self, images: Tensor) -> list[Tensor]: ...
 
 
 class DoubleConv(nn.Sequential):
@@ -28,48 +47,70 @@ class DoubleConv(nn.Sequential):
         super().__init__(*layers)
 
 
-class UNet(nn.Module):
-    """Contracting path, expanding path, and a skip connection at each of `depth` resolutions.
+class ContractingPath(nn.Module):
+    """The paper's encoder: levels 0 to `depth`, `width` channels at level 0, doubled at each."""
 
-    `width` is the number of channels at full resolution; it doubles with each halving. `UNet()`,
-    with width 64 and depth 4, has the 31 million parameters of the paper's network.
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.channels = {level: width * 2**level for level in range(depth + 1)}
+        sizes = [3, *self.channels.values()]
+        self.blocks = nn.ModuleList(DoubleConv(fine, coarse) for fine, coarse in pairwise(sizes))
+        initialise(self)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, features = images, []
+        for level, block in enumerate(self.blocks):
+            x = block(F.max_pool2d(x, 2) if level else x)  # B×2C×H/2×W/2
+            features.append(x)
+        return features
+
+
+class UNet(nn.Module):
+    """Contracting path, expanding path, and a skip connection at each level between them.
+
+    The expanding path has `width` × 2^l channels at level l. `UNet()`, with width 64 and depth 4,
+    has the 31 million parameters of the paper's network. Where the encoder's features begin below
+    full resolution, logits are made there and enlarged.
     """
 
-    def __init__(self, width: int = 64, depth: int = 4) -> None:
+    def __init__(self, width: int = 64, depth: int = 4, encoder: Encoder | None = None) -> None:
         super().__init__()
-        channels = [width * 2**level for level in range(depth + 1)]
-        self.stem = DoubleConv(3, channels[0])
-        self.down = nn.ModuleList(DoubleConv(fine, coarse) for fine, coarse in pairwise(channels))
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2)
-            for fine, coarse in pairwise(channels)
-        )
-        self.merge = nn.ModuleList(DoubleConv(2 * fine, fine) for fine in channels[:-1])
-        self.head = nn.Conv2d(channels[0], 1, kernel_size=1)
-        self.multiple = 2**depth
-        # The paper's section 3: weights drawn with variance 2/N, as ReLU needs (He et al., 2015).
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        self.encoder = encoder or ContractingPath(width, depth)
+        levels = sorted(self.encoder.channels)
+        self.multiple = 2 ** levels[-1]
+
+        self.up, self.merge = nn.ModuleList(), nn.ModuleList()
+        channels = self.encoder.channels[levels[-1]]
+        for level in reversed(levels[:-1]):
+            out = width * 2**level
+            self.up.append(nn.ConvTranspose2d(channels, out, kernel_size=2, stride=2))
+            self.merge.append(DoubleConv(self.encoder.channels[level] + out, out))
+            channels = out
+        self.head = nn.Conv2d(channels, 1, kernel_size=1)
+        for part in (self.up, self.merge, self.head):
+            initialise(part)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, B×1×H×W, of normalised images, B×3×H×W, of any H and W."""
         height, width = images.shape[-2:]
-        x, (top, left) = _pad_to_multiple(images, self.multiple)
+        padded, (top, left) = _pad_to_multiple(images, self.multiple)
 
-        x = self.stem(x)
-        skips = []
-        for block in self.down:
-            skips.append(x)  # B×C×h×w
-            x = block(F.max_pool2d(x, 2))  # B×2C×h/2×w/2
+        *skips, x = self.encoder(padded)
+        for upsample, block, skip in zip(self.up, self.merge, reversed(skips), strict=True):
+            x = block(torch.cat([skip, upsample(x)], dim=1))  # B×C×2h×2w
 
-        for upsample, block, skip in zip(
-            reversed(self.up), reversed(self.merge), reversed(skips), strict=True
-        ):
-            x = block(torch.cat([skip, upsample(x)], dim=1))  # B×C×h×w
+        logits = self.head(x)
+        if logits.shape[-2:] != padded.shape[-2:]:
+            logits = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear")
+        return logits[..., top : top + height, left : left + width]
 
-        return self.head(x)[..., top : top + height, left : left + width]
+
+def initialise(part: nn.Module) -> None:
+    """Draws the convolutions' weights with variance 2/N, as ReLU needs (the paper's section 3)."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):  # He et al., 2015, https://arxiv.org/abs/1502.01852
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
 def _pad_to_multiple(images: Tensor, multiple: int) -> tuple[Tensor, tuple[int, int]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lesion.errors import InputError
 from lesion.files import write_bytes
 from lesion.header import ENTRY, Header, read_header
+from lesion.model import build_model
 from lesion.unet import UNet
 
 
@@ -29,7 +30,7 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
     """
     header = read_header(path)
     try:
-        model = UNet(header.width, header.depth)
+        model = build_model(header)
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(

@@ -1,0 +1,34 @@
+"""Puts the ImageNet weights of the encoder into encoder/, where DVC sees them.
+
+reads   torchvision's file: in TORCH_HOME, or fetched into it; nothing for encoder none
+writes  encoder/source.json, encoder/imagenet.pth
+knobs   encoder (params.yaml)
+"""
+
+import json
+from pathlib import Path
+
+from lesion import params
+from lesion.cli import run
+from lesion.files import whole_folder
+
+ENCODER = Path("encoder")
+WEIGHTS_FILE = "imagenet.pth"
+
+
+def main() -> None:
+    name = params.load(params.EncoderParams).encoder
+    with whole_folder(ENCODER) as folder:
+        source = {"encoder": name}
+        if name != "none":
+            from lesion.encoders import fetch_weights, imagenet_weights  # imports torchvision
+
+            found = fetch_weights(name)
+            source |= {"weights": str(imagenet_weights(name)), "file": found.name}
+            (folder / WEIGHTS_FILE).write_bytes(found.read_bytes())
+        (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n")
+    print(f"encoder {name}" + (f": {source['file']}" if name != "none" else ": no weights needed"))
+
+
+if __name__ == "__main__":
+    run(main)
