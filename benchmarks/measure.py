@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from lesion.members import ArchiveMembers, pack
 from lesion.parallel import cores
 from project import copy_of_stages, environment, run, set_params
 
+IMAGE_PACKAGES = ("pillow", "simplejpeg", "opencv-python-headless", "numpy")
 FIRST_ID = 9_000_000  # far above the ids of real ISIC images
 
 
@@ -125,11 +126,10 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def machine() -> str:
-    """Processor, cores and versions, in one line."""
+def machine(packages: Iterable[str] = IMAGE_PACKAGES) -> str:
+    """Processor, cores and versions of Python and of `packages`, in one line."""
     info = Path("/proc/cpuinfo").read_text()
     names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
-    packages = ("pillow", "simplejpeg", "opencv-python-headless", "numpy")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"{cores()} cores of {names[0] if names else 'an unnamed processor'}; "

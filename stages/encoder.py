@@ -1,7 +1,7 @@
-"""Puts the ImageNet weights of the encoder into encoder/, where DVC sees them.
+"""Puts the ImageNet weights of the encoder into pretrained/, where DVC sees them.
 
 reads   torchvision's file: in TORCH_HOME, or fetched into it; nothing for encoder none
-writes  encoder/source.json, encoder/imagenet.pth
+writes  pretrained/source.json, pretrained/imagenet.pth
 knobs   encoder (params.yaml)
 """
 
@@ -12,13 +12,13 @@ from lesion import params
 from lesion.cli import run
 from lesion.files import whole_folder
 
-ENCODER = Path("encoder")
+PRETRAINED = Path("pretrained")
 WEIGHTS_FILE = "imagenet.pth"
 
 
 def main() -> None:
     name = params.load(params.EncoderParams).encoder
-    with whole_folder(ENCODER) as folder:
+    with whole_folder(PRETRAINED) as folder:
         source = {"encoder": name}
         if name != "none":
             from lesion.encoders import fetch_weights, imagenet_weights  # imports torchvision

@@ -1,6 +1,6 @@
 """Trains the U-Net and keeps the weights of its best epoch.
 
-reads   arrays/, encoder/
+reads   arrays/, pretrained/
 writes  model/unet.safetensors, metrics/history.csv (a row an epoch, as it happens),
         metrics/train.json (the best epoch), a run in MLflow
 knobs   resize, encoder, width, depth, seed, epochs, batch_size, lr, encoder_lr, schedule, loss,
@@ -35,7 +35,7 @@ from lesion.training import EpochRecord, Split, Trainer
 from lesion.weights import load_model, save_weights
 
 ARRAYS = Path("arrays")
-IMAGENET = Path("encoder/imagenet.pth")
+IMAGENET = Path("pretrained/imagenet.pth")
 MODEL = Path("model")
 HISTORY = Path("metrics/history.csv")
 METRICS = Path("metrics/train.json")

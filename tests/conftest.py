@@ -42,4 +42,5 @@ def validation_split() -> Split:
 def synthetic_split(count: int, first_seed: int, side: int = 32) -> Split:
     pairs = [lesion_image(first_seed + i, side, side) for i in range(count)]
     masks = np.stack([mask for _, mask in pairs])
-    return Split(np.stack([image for image, _ in pairs]), masks.astype(np.uint8))
+    ids = [f"ISIC_{first_seed + i:07}" for i in range(count)]
+    return Split(np.stack([image for image, _ in pairs]), masks.astype(np.uint8), ids)

@@ -1,10 +1,13 @@
+import hashlib
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from lesion.checkpoint import load_checkpoint, save_checkpoint
+from lesion import checkpoint
+from lesion.checkpoint import LONGEST, SHARE, Checkpoint
 
 STATE = {"weights": torch.arange(100_000.0), "history": [{"epoch": 1, "loss": 0.5}]}
 
@@ -12,36 +15,36 @@ STATE = {"weights": torch.arange(100_000.0), "history": [{"epoch": 1, "loss": 0.
 @pytest.fixture
 def path(tmp_path) -> Path:
     path = tmp_path / "checkpoint" / "train.pt"
-    save_checkpoint(path, "abc", STATE)
+    Checkpoint(path, "abc").save(STATE)
     return path
 
 
 def assert_starts_anew_and_says_so(path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert load_checkpoint(path, "abc") is None
+    assert Checkpoint(path, "abc").load() is None
     assert f"{path} " in (said := capsys.readouterr().out)
     assert said.endswith(": training starts anew\n") and said.count("\n") == 1
 
 
 def test_state_comes_back_as_it_was_and_nothing_is_said(path, capsys):
-    state = load_checkpoint(path, "abc")
+    state = Checkpoint(path, "abc").load()
     assert state.keys() == STATE.keys() and state["history"] == STATE["history"]
     assert torch.equal(state["weights"], STATE["weights"])
     assert capsys.readouterr().out == ""
 
 
 def test_no_checkpoint_gives_none_and_nothing_is_said(tmp_path, capsys):
-    assert load_checkpoint(tmp_path / "none.pt", "abc") is None
+    assert Checkpoint(tmp_path / "none.pt", "abc").load() is None
     assert capsys.readouterr().out == ""
 
 
 def test_a_checkpoint_of_another_run_is_not_used_and_that_is_said(path, capsys):
-    save_checkpoint(path, "other", STATE)
+    Checkpoint(path, "other").save(STATE)
     assert_starts_anew_and_says_so(path, capsys)
 
 
 def test_a_later_checkpoint_replaces_the_earlier_and_leaves_nothing_beside_it(path):
-    save_checkpoint(path, "abc", {"epoch": 2})
-    assert load_checkpoint(path, "abc") == {"epoch": 2}
+    Checkpoint(path, "abc").save({"epoch": 2})
+    assert Checkpoint(path, "abc").load() == {"epoch": 2}
     assert [file.name for file in path.parent.iterdir()] == ["train.pt"]
 
 
@@ -59,10 +62,10 @@ def test_a_file_that_is_no_checkpoint_is_not_used_and_that_is_said(path, capsys,
     assert_starts_anew_and_says_so(path, capsys)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_checkpoint_with_a_changed_byte_among_the_weights_is_not_used(path, capsys, seed):
+@pytest.mark.parametrize("seed", range(9))
+def test_a_checkpoint_with_a_changed_byte_is_not_used(path, capsys, seed):
     content = bytearray(path.read_bytes())
-    content[random.Random(seed).randrange(len(content) // 4, len(content) // 2)] ^= 0x55
+    content[random.Random(seed).randrange(len(content))] ^= 0x55
     path.write_bytes(content)
     assert_starts_anew_and_says_so(path, capsys)
 
@@ -73,5 +76,72 @@ def test_code_in_a_checkpoint_is_not_run(path, tmp_path, capsys):
             return (Path.touch, (tmp_path / "mark",))
 
     torch.save({"fingerprint": "abc", "state": Payload()}, path)
-    assert_starts_anew_and_says_so(path, capsys)
+    content = path.read_bytes()
+    path.write_bytes(hashlib.sha256(content).digest() + content)  # whole, as its hash shows
+    assert Checkpoint(path, "abc").load() is None
+    assert capsys.readouterr().out.endswith(": training starts anew\n")
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_checkpoint_that_is_removed_is_gone_and_may_be_removed_again(path):
+    for _ in range(2):
+        Checkpoint(path, "abc").remove()
+        assert not path.exists()
+
+
+class Clock:
+    """Stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(checkpoint, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def saved(tmp_path, clock, monkeypatch) -> Checkpoint:
+    """Saved just now, which took a second."""
+    saved = Checkpoint(tmp_path / "train.pt", "abc")
+    write = checkpoint.write_bytes
+
+    def slowly(path: Path, content: bytes) -> None:
+        write(path, content)
+        clock.now += 1
+
+    monkeypatch.setattr(checkpoint, "write_bytes", slowly)
+    saved.save(STATE)
+    return saved
+
+
+def test_an_epochs_end_is_saved_as_soon_as_the_savings_stay_below_their_share(saved, clock):
+    clock.now += 0.99 / SHARE
+    assert not saved.is_due(at_rest=True) and not saved.is_due(at_rest=False)
+    clock.now += 0.02 / SHARE
+    assert saved.is_due(at_rest=True) and saved.is_due(at_rest=False)
+
+
+def test_before_the_first_saving_an_epochs_end_is_due_and_its_middle_after_a_while(tmp_path, clock):
+    new = Checkpoint(tmp_path / "train.pt", "abc")
+    clock.now += 0.01
+    assert new.is_due(at_rest=True) and not new.is_due(at_rest=False)
+    clock.now += LONGEST
+    assert new.is_due(at_rest=False)
+
+
+def test_of_a_training_little_is_lost_and_little_of_its_time_spent_on_saving(saved, clock):
+    times = [clock.now]
+    for step in range(2000):
+        clock.now += 0.7
+        if saved.is_due(at_rest=step % 100 == 99):
+            saved.save(STATE)
+            times.append(clock.now)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert len(gaps) > 10 and min(gaps) > 1 / SHARE and max(gaps) < 1 / SHARE + 2

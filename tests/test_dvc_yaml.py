@@ -56,8 +56,8 @@ def outputs(stage: dict, kind: str) -> dict[str, dict]:
     return {path: flags or {} for entry in entries for path, flags in entry.items()}
 
 
-def test_pipeline_has_the_five_stages_in_order():
-    assert list(STAGES) == ["download", "preprocess", "train", "evaluate", "plot"]
+def test_pipeline_has_the_six_stages_in_order():
+    assert list(STAGES) == ["download", "preprocess", "encoder", "train", "evaluate", "plot"]
 
 
 @pytest.mark.parametrize("name", STAGES)

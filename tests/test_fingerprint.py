@@ -8,7 +8,8 @@ import pytest
 from lesion.fingerprint import data_hash, file_hashes, fingerprint
 from lesion.params import EvaluateParams
 
-PARAMS = EvaluateParams(threads=1, precision="float32", threshold=0.5)
+PARAMS = EvaluateParams(threads=1, precision="float32", threshold=0.5, tta=False)
+MACHINE = {"torch": "2.0", "processor": "AVX2", "processor_threads": 1, "processes": 1}
 
 
 @pytest.fixture
@@ -32,43 +33,57 @@ def test_data_hash_depends_on_the_data_alone(files):
 
 
 def test_fingerprint_is_64_hexadecimal_digits_and_the_same_each_time(files):
-    first = fingerprint(PARAMS, files)
+    first = fingerprint(PARAMS, files, MACHINE)
     assert len(first) == 64 and int(first, 16) >= 0
-    assert fingerprint(PARAMS.model_copy(), list(files)) == first
+    assert fingerprint(PARAMS.model_copy(), list(files), dict(MACHINE)) == first
 
 
 def test_order_and_place_of_the_files_do_not_matter(files, tmp_path):
-    first = fingerprint(PARAMS, files)
+    first = fingerprint(PARAMS, files, MACHINE)
     (tmp_path / "other").mkdir()
     moved = [path.rename(tmp_path / "other" / path.name) for path in reversed(files)]
-    assert fingerprint(PARAMS, moved) == first
+    assert fingerprint(PARAMS, moved, MACHINE) == first
 
 
 def test_a_changed_file_changes_it(files):
-    first = fingerprint(PARAMS, files)
+    first = fingerprint(PARAMS, files, MACHINE)
     files[1].write_text("other")
-    assert fingerprint(PARAMS, files) != first
+    assert fingerprint(PARAMS, files, MACHINE) != first
 
 
 def test_files_that_swap_their_content_change_it(files):
-    first = fingerprint(PARAMS, files)
+    first = fingerprint(PARAMS, files, MACHINE)
     files[0].write_text("b.npy")
     files[1].write_text("a.npy")
-    assert fingerprint(PARAMS, files) != first
+    assert fingerprint(PARAMS, files, MACHINE) != first
 
 
 def test_each_of_two_files_of_one_name_counts(files, tmp_path):
     (tmp_path / "other").mkdir()
     twin = tmp_path / "other" / "a.npy"
     twin.write_text("twin")
-    first = fingerprint(PARAMS, [files[0], twin])
+    first = fingerprint(PARAMS, [files[0], twin], MACHINE)
     files[0].write_text("changed")
-    assert fingerprint(PARAMS, [files[0], twin]) != first
+    assert fingerprint(PARAMS, [files[0], twin], MACHINE) != first
 
 
-@pytest.mark.parametrize("change", [{"threads": 2}, {"precision": "auto"}, {"threshold": 0.6}])
+@pytest.mark.parametrize(
+    "change", [{"threads": 2}, {"precision": "auto"}, {"threshold": 0.6}, {"tta": True}]
+)
 def test_a_changed_parameter_changes_it(files, change):
-    assert fingerprint(PARAMS.model_copy(update=change), files) != fingerprint(PARAMS, files)
+    changed = PARAMS.model_copy(update=change)
+    assert fingerprint(changed, files, MACHINE) != fingerprint(PARAMS, files, MACHINE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"torch": "2.1"}, {"processor": "AVX512"}, {"processor_threads": 2}, {"processes": 2}],
+    ids=str,
+)
+def test_another_machine_changes_it_and_the_order_of_what_it_is_does_not(files, change):
+    first = fingerprint(PARAMS, files, MACHINE)
+    assert fingerprint(PARAMS, files, dict(reversed(MACHINE.items()))) == first
+    assert fingerprint(PARAMS, files, MACHINE | change) != first
 
 
 SCRIPT = """
@@ -79,7 +94,7 @@ from lesion.fingerprint import fingerprint
 from pydantic import BaseModel
 class Params(BaseModel):
     pass
-print(fingerprint(Params(), []))
+print(fingerprint(Params(), [], {{}}))
 """
 
 

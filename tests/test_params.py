@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
@@ -10,7 +11,16 @@ from lesion.errors import InputError
 NUMBERS = ["image_size", "width", "depth", "epochs", "batch_size", "panel_images"]
 SEEDS = ["seed", "split_seed", "threads"]
 SHARES = ["val_fraction", "test_fraction", "max_rejected", "average_decay"]
-REALS = [*SHARES, "lr", "weight_decay", "augmentation", "threshold"]
+STRENGTHS = ["encoder_lr", "geometry", "colour", "hairs"]
+BOOLEANS = ["drop_leaks", "mirror", "tta"]
+CHOICES = {
+    "resize": "stretch, letterbox, crop",
+    "encoder": "none, mobilenet_v2, mobilenet_v3_small",
+    "schedule": "one_cycle, constant",
+    "loss": "bce_dice, bce",
+    "precision": "auto, float32, bfloat16",
+}
+REALS = [*SHARES, "lr", "weight_decay", *STRENGTHS, "threshold"]
 STAGE_OF = {name: model for model in params.ALL_STAGES for name in model.model_fields}
 
 
@@ -65,9 +75,11 @@ def test_a_whole_number_is_taken_where_a_number_is_expected(write):
         ("threads", ["0", "1024"]),
         ("val_fraction", ["0", "0.999"]),
         ("average_decay", ["0", "0.9999"]),
-        ("augmentation", ["0", "1"]),
+        *((name, ["0", "1", "0.5"]) for name in STRENGTHS),
+        *((name, ["true", "false"]) for name in BOOLEANS),
+        *((name, choices.split(", ")) for name, choices in CHOICES.items()),
         ("threshold", ["0.001", "0.999"]),
-        ("precision", ["auto", "float32", "bfloat16"]),
+        ("encoder", ["resnet18", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny"]),
         ("panel_images", ["1", "20"]),
     ],
 )
@@ -97,7 +109,13 @@ def test_values_at_the_edge_of_what_is_allowed_are_taken(write, name, values):
         ("seed", "4294967296", "4294967296", "below 4294967296"),
         ("lr", "0", "0", "above 0 and at most 10"),
         ("lr", "11", "11", "above 0 and at most 10"),
-        ("augmentation", "1.01", "1.01", "at least 0 and at most 1"),
+        *((name, "1.01", "1.01", "at least 0 and at most 1") for name in STRENGTHS),
+        *((name, "-0.1", "-0.1", "at least 0") for name in STRENGTHS),
+        *((name, "1", "1", "true or false") for name in BOOLEANS),
+        *((name, "'yes'", "'yes'", "true or false") for name in BOOLEANS),
+        *((name, "zzz", "'zzz'", f"one of {choices}") for name, choices in CHOICES.items()),
+        *((name, "", "None", f"one of {choices}") for name, choices in CHOICES.items()),
+        ("encoder", "resnet", "'resnet'", "resnet18, resnet34"),
         ("threshold", "0", "0", "above 0 and below 1"),
         ("threshold", "1", "1", "above 0 and below 1"),
         ("precision", "float16", "'float16'", "auto, float32, bfloat16"),
@@ -124,7 +142,12 @@ def test_a_missing_parameter_is_named_whichever_stage_runs(write, name):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("widht", "'width'"), ("batchsize", "'batch_size'"), ("zzz", "one of augment")],
+    [
+        ("widht", "'width'"),
+        ("batchsize", "'batch_size'"),
+        ("zzz", "one of average_decay, batch_size"),
+        ("augmentation", ""),
+    ],
 )
 def test_an_unknown_parameter_is_refused_with_a_suggestion(write, name, hint):
     message = refusal(write(tail=f"\n{name}: 1\n"))
@@ -191,3 +214,10 @@ def test_parameter_that_two_stages_share_has_one_definition():
         for name, field in model.model_fields.items():
             other = STAGE_OF[name].model_fields[name]
             assert (field.annotation, field.metadata) == (other.annotation, other.metadata)
+
+
+def test_every_encoder_that_can_be_named_is_one_that_torchvision_has():
+    from torchvision.models import list_models
+
+    names = get_args(params.Encoder)
+    assert names[0] == "none" and set(names[1:]) <= set(list_models())

@@ -117,7 +117,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_lock_file_of_one_t
     assert training.wait() == -signal.SIGKILL
     assert not (folder / "model").exists()
 
-    assert "going on after epoch" in run(folder, "dvc", "repro").stdout
+    assert "going on after step" in run(folder, "dvc", "repro").stdout
     ours, theirs = (YAML(typ="safe").load(path / "dvc.lock") for path in (folder, slow))
     assert ours == theirs
     assert not (folder / "checkpoint/train.pt").exists()

@@ -133,14 +133,26 @@ def test_a_training_from_the_start_gets_a_run_of_its_own_and_later_stages_find_t
     assert record("again", resume_finished=True) == second
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_an_exception_marks_the_run_failed_and_goes_through(error):
-    assert status(break_off(f"failed {error.__name__}", error)) == "FAILED"
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
+)
+def test_an_error_marks_the_run_failed_an_interruption_killed_and_both_go_through(error, expected):
+    assert status(break_off(f"broken off {error.__name__}", error)) == expected
 
 
-def test_a_training_that_goes_on_goes_on_in_the_run_that_was_broken_off():
-    first = break_off("resumed")
-    assert record("resumed", resume_finished=False) == first
+def test_a_finished_training_stays_so_where_a_later_stage_is_interrupted():
+    first = record("interrupted later", resume_finished=False)
+    with pytest.raises(KeyboardInterrupt), track("interrupted later", resume_finished=True):
+        raise KeyboardInterrupt
+    assert status(first) == "FINISHED"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_training_that_goes_on_goes_on_in_the_run_that_was_broken_off(error):
+    name = f"resumed {error.__name__}"
+    first = break_off(name, error)
+    assert record(name, resume_finished=False) == first
     assert status(first) == "FINISHED"
 
 

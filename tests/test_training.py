@@ -6,17 +6,22 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from torchvision.models import get_model
 
 from lesion import training
-from lesion.augment import augment
-from lesion.checkpoint import load_checkpoint, save_checkpoint
+from lesion.augment import Augmentation
+from lesion.checkpoint import Checkpoint
+from lesion.distributed import Process
 from lesion.errors import InputError
+from lesion.loss import LOSSES
 from lesion.params import TrainParams
 from lesion.scores import Confusion
-from lesion.training import Split, Trainer, dice_and_iou, evaluate_split
+from lesion.training import EpochRecord, Split, Trainer, dice_and_iou, score_rows
 from lesion.unet import UNet
 
 CPU = torch.device("cpu")
+ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
+DIVERGES = {"lr": 10.0, "weight_decay": 10.0, "schedule": "constant", "epochs": 20}
 
 
 def settings(**changes: object) -> TrainParams:
@@ -24,34 +29,59 @@ def settings(**changes: object) -> TrainParams:
         "seed": 0,
         "threads": 1,
         "precision": "float32",
+        "resize": "stretch",
+        "encoder": "none",
         "width": 4,
         "depth": 2,
         "epochs": 4,
         "batch_size": 4,
         "lr": 1e-2,
+        "encoder_lr": 0.3,
+        "schedule": "one_cycle",
+        "loss": "bce_dice",
         "weight_decay": 0.01,
         "average_decay": 0.9,
-        "augmentation": 0.5,
+        "mirror": True,
+        "geometry": 0.5,
+        "colour": 0.5,
+        "hairs": 0.3,
     }
     return TrainParams(**{**defaults, **changes})
 
 
 @pytest.fixture
 def trainer(train_split, validation_split):
-    def trainer(train: Split = train_split, **changes: object) -> Trainer:
-        return Trainer(settings(**changes), train, validation_split, CPU)
+    def trainer(
+        train: Split = train_split, pretrained: bool = False, alone: bool = True, **changes: object
+    ) -> Trainer:
+        params = settings(**changes)
+        imagenet = classifier(params.encoder) if pretrained else None
+        process = Process(0, 1) if alone else Process(0, 2)
+        return Trainer(params, train, validation_split, CPU, imagenet, process)
 
     return trainer
 
 
+def classifier(name: str) -> dict[str, torch.Tensor]:
+    """Weights in the place of ImageNet's."""
+    torch.manual_seed(7)
+    return get_model(name, weights=None).state_dict()
+
+
+def end_epoch(trainer: Trainer) -> EpochRecord:
+    while not (record := trainer.advance()):
+        pass
+    return record
+
+
 def finish(trainer: Trainer) -> Trainer:
-    while trainer.epoch < trainer.params.epochs:
-        trainer.run_epoch()
+    while trainer.step < trainer.steps:
+        trainer.advance()
     return trainer
 
 
 def first(split: Split, count: int) -> Split:
-    return Split(split.images[:count], split.masks[:count])
+    return Split(split.images[:count], split.masks[:count], split.ids[:count])
 
 
 def assert_same(one: object, other: object) -> None:
@@ -71,54 +101,181 @@ def assert_same(one: object, other: object) -> None:
         assert one == other
 
 
-def test_two_trainings_are_equal_bit_for_bit(trainer):
-    assert_same(finish(trainer()).state_dict(), finish(trainer()).state_dict())
+@pytest.mark.parametrize("network", [{}, {**ENCODER, "pretrained": True}], ids=["unet", "encoder"])
+def test_two_trainings_are_equal_bit_for_bit(trainer, network):
+    assert_same(
+        finish(trainer(epochs=2, **network)).state_dict(),
+        finish(trainer(epochs=2, **network)).state_dict(),
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_training_that_goes_on_ends_bit_for_bit_as_the_uninterrupted_one(
-    trainer, tmp_path, stop, precision
+@pytest.mark.parametrize(
+    ("network", "stops"),
+    [({}, range(4)), ({"encoder": "efficientnet_b0", "depth": 3}, (1, 2))],
+    ids=["unet", "efficientnet"],
+)
+def test_a_training_that_goes_on_from_any_step_ends_bit_for_bit_as_the_uninterrupted_one(
+    trainer, tmp_path, precision, network, stops
 ):
-    whole = finish(trainer(precision=precision))
-    broken_off = trainer(precision=precision)
-    for _ in range(stop):
-        broken_off.run_epoch()
-    save_checkpoint(tmp_path / "train.pt", "same", broken_off.state_dict())
-    torch.rand(7)  # the global generator may have moved on
+    # EfficientNet skips blocks at random; 8 images in batches of 3 leave two over.
+    options = {"precision": precision, "batch_size": 3, "epochs": 2, **network}
+    whole = trainer(**options)
+    assert whole.steps == 4
+    for step in range(whole.steps):
+        Checkpoint(tmp_path / f"{step}.pt", "same").save(whole.state_dict())
+        whole.advance()
+    for step in stops:
+        torch.rand(7)  # the global generator may have moved on
+        resumed = trainer(**options)
+        resumed.load_state_dict(Checkpoint(tmp_path / f"{step}.pt", "same").load())
+        assert (resumed.step, resumed.epoch) == (step, step // 2)
+        finish(resumed)
+        assert resumed.history == whole.history
+        assert_same(resumed.state_dict(), whole.state_dict())
 
-    resumed = trainer(precision=precision)
-    resumed.load_state_dict(load_checkpoint(tmp_path / "train.pt", "same"))
-    assert resumed.epoch == stop
-    assert_same(resumed.state_dict(), broken_off.state_dict())
-    finish(resumed)
-    assert resumed.history == whole.history
-    assert_same(resumed.state_dict(), whole.state_dict())
+
+def test_a_finished_training_comes_back_whole(trainer, tmp_path):
+    whole = finish(trainer(epochs=2))
+    Checkpoint(tmp_path / "train.pt", "same").save(whole.state_dict())
+    resumed = trainer(epochs=2)
+    resumed.load_state_dict(Checkpoint(tmp_path / "train.pt", "same").load())
+    assert resumed.step == resumed.steps and resumed.best_record == whole.best_record
+    assert_same(resumed.best, whole.best)
+
+
+def test_a_record_comes_after_the_last_step_of_each_epoch_and_nothing_before(trainer):
+    running = trainer(batch_size=3, epochs=3)
+    came = [running.advance() for _ in range(running.steps)]
+    assert [bool(record) for record in came] == [False, True] * 3
+    assert running.history == came[1::2]
+    assert [record.epoch for record in running.history] == [1, 2, 3]
+
+
+def test_training_scores_of_an_epoch_are_means_over_its_steps(trainer, monkeypatch):
+    running, scores = trainer(batch_size=3, epochs=2), []
+    step = running._step
+    monkeypatch.setattr(running, "_step", lambda number: scores.append(step(number)) or scores[-1])
+    for _ in range(2):
+        scores.clear()
+        record = end_epoch(running)
+        expected = torch.stack(scores).mean(0)
+        assert (record.train_loss, record.train_dice) == pytest.approx(expected.tolist())
+        assert not torch.equal(scores[0], scores[1])
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"lr": 2e-2}, {"augmentation": 0.0}, {"weight_decay": 1.0}], ids=str
+    "change",
+    [
+        {"seed": 1},
+        {"lr": 2e-2},
+        {"weight_decay": 1.0},
+        {"schedule": "constant"},
+        {"loss": "bce"},
+        {"mirror": False},
+        {"geometry": 0.0},
+        {"colour": 0.0},
+        {"hairs": 0.0},
+        {"precision": "bfloat16"},
+        {"encoder_lr": 0.5},
+    ],
+    ids=str,
 )
 def test_every_setting_counts(trainer, change):
-    one, other = trainer(epochs=1), trainer(epochs=1, **change)
-    one.run_epoch()
-    other.run_epoch()
+    options = {"epochs": 1, **({**ENCODER, "pretrained": True} if "encoder_lr" in change else {})}
+    one, other = (finish(trainer(**{**options, **setting})) for setting in ({}, change))
     assert not torch.equal(one.model.head.weight, other.model.head.weight)
+
+
+def test_without_any_variation_the_images_come_as_they_are(trainer, train_split, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        training, "to_model_input", lambda images: seen.append(images.clone()) or images
+    )
+    running = trainer(mirror=False, geometry=0.0, colour=0.0, hairs=0.0, batch_size=3)
+    rows = running._batch(0)
+    running.advance()
+    images = torch.from_numpy(train_split.images[rows]).permute(0, 3, 1, 2) / 255
+    torch.testing.assert_close(seen[0], images)
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "constant"])
+def test_each_step_has_the_rate_and_momentum_of_the_schedule(trainer, name):
+    running = trainer(schedule=name, epochs=3, pretrained=True, **ENCODER)
+    for step in range(running.steps):
+        share, momentum = training.SCHEDULES[name](step / running.steps)
+        record = running.advance()
+        encoder, others = running.optimizer.param_groups
+        assert others["lr"] == pytest.approx(1e-2 * share)
+        assert encoder["lr"] == pytest.approx(0.3e-2 * share)
+        assert others["betas"] == encoder["betas"] == (pytest.approx(momentum), 0.999)
+        if record:
+            start = training.SCHEDULES[name]((step - 1) / running.steps)[0]
+            assert record.learning_rate == pytest.approx(1e-2 * start)
+
+
+def moved(trainer: Trainer) -> tuple[float, float]:
+    """The largest changes of a parameter, of the encoder and of the rest, in one step."""
+    parts = [list(group["params"]) for group in trainer.optimizer.param_groups]
+    before = [[parameter.detach().clone() for parameter in part] for part in parts]
+    trainer.advance()
+    return tuple(
+        max((new - old).abs().max().item() for new, old in zip(now, then, strict=True))
+        for now, then in zip(parts, before, strict=True)
+    )
+
+
+# AdamW's first step moves each parameter by the learning rate, whatever its gradient.
+@pytest.mark.parametrize(("pretrained", "share"), [(True, 0.25), (True, 0.0), (False, 1.0)])
+def test_a_pretrained_encoder_learns_with_its_share_of_the_rate_and_a_random_one_with_all(
+    trainer, pretrained, share
+):
+    running = trainer(
+        **ENCODER, pretrained=pretrained, encoder_lr=share if pretrained else 0.25, lr=1e-3,
+        schedule="constant", weight_decay=0.0, loss="bce",
+    )  # fmt: skip
+    encoder, others = moved(running)
+    assert others == pytest.approx(1e-3, rel=0.01)
+    assert encoder == pytest.approx(1e-3 * share, rel=0.01)
+
+
+def test_every_parameter_belongs_to_one_group(trainer):
+    running = trainer(**ENCODER)
+    grouped = [p for group in running.optimizer.param_groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped)) and set(grouped) == set(running.model.parameters())
+
+
+def test_an_encoder_begins_with_the_weights_that_are_given(trainer):
+    running = trainer(**ENCODER, pretrained=True)
+    given = classifier(ENCODER["encoder"])
+    own = next(running.model.encoder.parameters())
+    assert torch.equal(own, given["features.0.0.weight"])
 
 
 def test_mapped_arrays_give_what_arrays_in_memory_give(trainer, train_split, tmp_path):
     mapped = []
-    for name, array in vars(train_split).items():
-        np.save(tmp_path / f"{name}.npy", array)
+    for name in ("images", "masks"):
+        np.save(tmp_path / f"{name}.npy", getattr(train_split, name))
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
     assert_same(
-        finish(trainer(Split(*mapped), epochs=1)).state_dict(),
+        finish(trainer(Split(*mapped, train_split.ids), epochs=1)).state_dict(),
         finish(trainer(epochs=1)).state_dict(),
     )
 
 
-def test_loss_falls_and_dice_rises_on_a_few_synthetic_images(trainer):
-    trained = finish(trainer(epochs=15, width=8, augmentation=0.0))
+def test_tensors_give_what_arrays_give(train_split):
+    images, masks = map(torch.from_numpy, (train_split.images, train_split.masks))
+    rows = np.array([5, 0, 2])
+    assert_same(
+        training.load_batch(Split(images, masks, train_split.ids), rows, CPU),
+        training.load_batch(train_split, rows, CPU),
+    )
+
+
+@pytest.mark.parametrize("network", [{"width": 8}, {**ENCODER, "pretrained": True}], ids=str)
+def test_loss_falls_and_dice_rises_on_a_few_synthetic_images(trainer, network):
+    still = {"mirror": False, "geometry": 0.0, "colour": 0.0, "hairs": 0.0}
+    trained = finish(trainer(epochs=15, **still, **network))
     start, end = trained.history[0], trained.history[-1]
     assert end.train_loss < start.train_loss - 0.4
     assert end.train_dice > start.train_dice + 0.2
@@ -134,17 +291,26 @@ def test_any_number_of_images_can_be_trained_on_with_any_batch_size(
     assert np.shape(losses) == (2, 2) and np.isfinite(losses).all()
 
 
-@pytest.mark.parametrize("epochs", range(1, 13))
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("value", [0, 1], ids=["empty", "full"])
+def test_masks_of_one_class_are_learnt(train_split, value, loss):
+    masks = np.full_like(train_split.masks, value)
+    split = Split(train_split.images, masks, train_split.ids)
+    trained = finish(Trainer(settings(loss=loss, epochs=8), split, split, CPU))
+    losses = [(record.train_loss, record.val_loss) for record in trained.history]
+    assert np.isfinite(losses).all() and losses[-1][0] < losses[0][0] - 0.1
+
+
+@pytest.mark.parametrize("schedule", training.SCHEDULES)
 @pytest.mark.parametrize("images", [1, 3])
-def test_any_number_of_epochs_and_steps_has_a_schedule(trainer, train_split, images, epochs):
-    schedule = trainer(first(train_split, images), batch_size=1, epochs=epochs).schedule
-    rates = []
-    for _ in range(images * epochs):
-        rates.append(schedule.get_last_lr()[0])
-        schedule.optimizer.step()
-        schedule.step()
-    assert all(0 < rate <= 1e-2 + 1e-12 for rate in rates)
-    assert len(rates) < 5 or max(rates) > 5e-3
+def test_any_number_of_epochs_and_steps_has_a_schedule(trainer, train_split, images, schedule):
+    for epochs in range(1, 13):
+        running = trainer(
+            first(train_split, images), batch_size=1, epochs=epochs, schedule=schedule
+        )
+        rates = [running._rate(step) for step in range(running.steps)]
+        assert all(0 < rate <= 1e-2 + 1e-12 for rate in rates)
+        assert len(rates) < 5 or max(rates) > 5e-3
 
 
 @pytest.mark.parametrize(("side", "depth", "images"), [(16, 4, 1), (32, 8, 1), (16, 5, 3)])
@@ -152,27 +318,35 @@ def test_a_batch_that_the_network_would_halve_to_one_pixel_in_all_is_refused(
     trainer, train_split, side, depth, images
 ):
     part = np.s_[:images, :side, :side]
-    small = Split(train_split.images[part], train_split.masks[part])
-    with pytest.raises(InputError, match="depth"):
-        finish(trainer(small, depth=depth, width=1, batch_size=1, epochs=5))
+    small = Split(train_split.images[part], train_split.masks[part], train_split.ids[:images])
+    with pytest.raises(InputError, match=f"image_size {side} and depth {depth} leave one value"):
+        trainer(small, depth=depth, width=1, batch_size=1)
 
 
-def test_on_step_is_called_after_each_step(trainer):
-    steps = []
-    running = trainer(batch_size=3)
-    running.run_epoch(on_step=lambda: steps.append(running.model.head.weight.detach().clone()))
-    assert len(steps) == running.steps_per_epoch == 2
-    assert not torch.equal(steps[0], steps[1])
+@pytest.mark.parametrize(("side", "depth", "images"), [(16, 3, 1), (17, 4, 1), (16, 4, 2)])
+def test_two_values_a_channel_are_enough(trainer, train_split, side, depth, images):
+    part = np.s_[:images, :side, :side]
+    small = Split(train_split.images[part], train_split.masks[part], train_split.ids[:images])
+    record = end_epoch(trainer(small, depth=depth, width=1))
+    assert np.isfinite(record.train_loss)
+
+
+@pytest.mark.parametrize(("images", "batch_size", "found"), [(8, 3, 3), (5, 64, 5)])
+def test_a_batch_that_processes_cannot_share_equally_is_refused(
+    trainer, train_split, images, batch_size, found
+):
+    with pytest.raises(InputError, match=rf"batch_size {found}: 2 processes .* multiple of 2$"):
+        trainer(first(train_split, images), alone=False, batch_size=batch_size)
 
 
 def test_images_left_over_in_one_epoch_are_seen_in_another(trainer, train_split):
     running = trainer(batch_size=3)
     seen = set()
     for _ in range(4):
-        rows = np.concatenate(running._batches())
+        rows = np.concatenate([running._batch(step) for step in range(2)])
         assert len(set(rows)) == len(rows) == 6
         seen |= set(rows.tolist())
-        running.run_epoch()
+        end_epoch(running)
     assert seen == set(range(len(train_split)))
 
 
@@ -182,60 +356,147 @@ def test_best_weights_are_those_of_the_first_epoch_of_the_highest_validation_dic
     running = trainer(epochs=5)
     averages = []
     for _ in range(5):
-        running.run_epoch()
+        end_epoch(running)
         averages.append({k: v.clone() for k, v in running.averaged.state_dict().items()})
-    dices = [record.val_dice for record in running.history]
-    best = int(np.argmax(dices))
+    best = int(np.argmax([record.val_dice for record in running.history]))
     assert running.best_record is running.history[best]
-    assert [record.epoch for record in running.history] == [1, 2, 3, 4, 5]
     assert_same(running.best, averages[best])
 
     network = UNet(4, 2).eval()
     network.load_state_dict(running.best)
-    loss, dice, iou = evaluate_split(network, validation_split, 4, CPU, "float32")
     record = running.best_record
-    assert (loss, dice, iou) == pytest.approx((record.val_loss, record.val_dice, record.val_iou))
+    expected = (record.val_loss, record.val_dice, record.val_iou)
+    assert means(network, validation_split, 4) == pytest.approx(expected)
 
 
 def test_an_epoch_that_is_no_better_leaves_the_best_weights_alone(trainer):
     running = trainer()
-    record = running.run_epoch()
-    running.history = [replace(record, val_dice=dice) for dice in (0.2, 1.0, 1.0, 0.1)]
+    record = end_epoch(running)
+    running.history = [replace(record, val_dice=dice) for dice in (0.2, 1.0, 1.0)]
+    running.step = 3 * running.steps_per_epoch
     assert running.best_record is running.history[1]
     running.best = kept = {"head.bias": torch.zeros(1)}
-    running.run_epoch()
+    end_epoch(running)
     assert running.best is kept
 
 
-def test_augmentation_differs_from_step_to_step_epoch_to_epoch_and_seed_to_seed(
+def test_variation_and_order_differ_from_step_to_step_epoch_to_epoch_and_seed_to_seed(
     trainer, monkeypatch
 ):
-    seeds = []
+    seeds, orders = [], []
+    draw = Augmentation.draw
 
-    def noting(images, masks, strength, generator):
+    def noting(self, count, generator):
         seeds.append(generator.initial_seed())
-        return augment(images, masks, strength, generator)
+        return draw(self, count, generator)
 
-    monkeypatch.setattr(training, "augment", noting)
+    monkeypatch.setattr(Augmentation, "draw", noting)
     for seed in (0, 1):
-        finish(trainer(seed=seed, epochs=3))
+        running = trainer(seed=seed, epochs=3)
+        for _ in range(3):
+            orders.append(running._batch(0).tolist())
+            end_epoch(running)
     assert len(seeds) == len(set(seeds)) == 2 * 3 * 2
+    assert len(set(map(tuple, orders))) == 6
 
 
 def test_average_decay_0_takes_the_weights_as_they_are(trainer):
     running = trainer(average_decay=0.0)
-    running.run_epoch()
+    end_epoch(running)
     assert_same(running.averaged.state_dict(), running.model.state_dict())
 
 
-def test_averaged_weights_follow_the_moving_average(trainer, train_split):
-    running = trainer(first(train_split, 4), average_decay=0.15)
-    expected = running.model.head.weight.detach().clone()
-    for step in range(3):
-        running.run_epoch()
-        decay = min(0.15, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * running.model.head.weight.detach()
-    torch.testing.assert_close(running.averaged.head.weight, expected)
+@pytest.mark.parametrize("decay", [0.15, 0.9])
+def test_averaged_weights_follow_the_moving_average(trainer, decay):
+    running = trainer(average_decay=decay)
+    names = ("head.weight", "encoder.blocks.0.1.running_mean")
+    expected = {name: running.model.state_dict()[name].clone() for name in names}
+    for step in range(4):
+        running.advance()
+        kept = min(decay, (1 + step) / (10 + step))
+        for name in names:
+            now = running.model.state_dict()[name]
+            expected[name] = kept * expected[name] + (1 - kept) * now
+    state = running.averaged.state_dict()
+    for name in names:
+        torch.testing.assert_close(state[name], expected[name])
+    assert state["encoder.blocks.0.1.num_batches_tracked"] == 4
+
+
+def test_gradients_are_scaled_down_to_the_largest_norm(trainer):
+    for factor in (1, 1e-6):
+        running = trainer(train_split_of_noise(), loss="bce")
+        torch.nn.init.constant_(running.model.head.bias, 100.0 * factor)
+        torch.nn.init.constant_(running.model.head.weight, 100.0 * factor)
+        running.advance()
+        gradients = [parameter.grad for parameter in running.model.parameters()]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        assert norm == pytest.approx(1, abs=1e-3) if factor == 1 else norm < 0.99
+
+
+def train_split_of_noise() -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    return Split(images, np.zeros((4, 16, 16), np.uint8), list("abcd"))
+
+
+def diverge(trainer: Trainer) -> str:
+    with pytest.raises(InputError) as error:
+        finish(trainer)
+    return str(error.value)
+
+
+def test_a_training_that_diverges_stops_and_names_step_rate_value_and_images(trainer, train_split):
+    running = trainer(**DIVERGES)
+    message = diverge(running)
+    step = (running.step - 1) % 2
+    assert running.epoch > 0 and len(running.history) == running.epoch < 20
+    ids = ", ".join(train_split.ids[row] for row in running._batch(step))
+    assert message == (
+        f"epoch {running.epoch + 1}, step {step + 1} of 2: the loss is nan at a learning rate of "
+        f"10, on {ids}; expected a finite value: lower lr (now 10)"
+    )
+
+
+@pytest.mark.parametrize(("value", "said"), [(float("inf"), "nan|inf"), (float("nan"), "nan")])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_loss_that_is_not_finite_stops_at_its_step_also_at_an_epochs_end(
+    trainer, value, said, step
+):
+    running = trainer()
+    for _ in range(step - 1):
+        running.advance()
+    with torch.no_grad():
+        running.model.head.bias.fill_(value)
+    with pytest.raises(InputError, match=rf"^epoch 1, step {step} of 2: the loss is ({said}) at"):
+        running.advance()
+    assert running.history == []
+
+
+def test_a_state_from_which_nothing_can_go_on_is_not_given(trainer):
+    running = trainer(**DIVERGES)
+    diverge(running)
+    with pytest.raises(InputError, match="the loss is nan"):
+        running.state_dict()
+
+
+def test_where_reading_a_loss_waits_it_is_read_now_and_then_and_at_each_epochs_end(
+    trainer, monkeypatch
+):
+    read = []
+    monkeypatch.setattr(training, "STEPS_UNREAD", 3)
+    running = trainer(batch_size=1, epochs=1, mirror=False, geometry=0.0, colour=0.0, hairs=0.0)
+    monkeypatch.setattr(running, "_check_losses", lambda: read.append(running.step))
+    monkeypatch.setattr(running, "_step", lambda step: torch.zeros(2))
+    running.device = torch.device("cuda")  # only looked at: the steps above do nothing
+    monkeypatch.setattr(running, "_validate", lambda: [0.0, 0.0, 0.0])
+    finish(running)
+    assert read == [3, 6, 8]
+
+
+def means(network: UNet, split: Split, batch_size: int) -> list[float]:
+    rows = np.arange(len(split))
+    totals = score_rows(network, split, rows, batch_size, CPU, settings())
+    return (totals / len(split)).tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
@@ -243,8 +504,19 @@ def test_evaluation_does_not_depend_on_the_batch_size(train_split, validation_sp
     torch.manual_seed(0)
     network = UNet(2, 2).eval()
     for split in (train_split, validation_split):
-        whole = evaluate_split(network, split, len(split), CPU, "float32")
-        assert evaluate_split(network, split, batch_size, CPU, "float32") == pytest.approx(whole)
+        whole = means(network, split, len(split))
+        assert means(network, split, batch_size) == pytest.approx(whole)
+
+
+def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
+    torch.manual_seed(0)
+    network, rows = UNet(2, 2).eval(), np.arange(len(train_split))
+    whole, *parts = (
+        score_rows(network, train_split, part, 3, CPU, settings())
+        for part in (rows, rows[0::3], rows[1::3], rows[2::3], rows[:0])
+    )
+    torch.testing.assert_close(sum(parts), whole)
+    assert not parts[-1].any()
 
 
 def test_dice_and_iou_agree_with_the_scores():
@@ -265,10 +537,13 @@ def test_dice_and_iou_agree_with_the_scores():
 def test_training_loop_needs_neither_mlflow_nor_anything_that_reads_files(root):
     code = (
         "import sys; sys.path.insert(0, 'stages'); import lesion.training; "
+        "print(*{name.split('.')[0] for name in sys.modules}); import lesion.encoders; "
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
-    unwanted = {"mlflow", "dvc", "pandas", "pydantic", "ruamel", "cv2", "PIL", "safetensors"}
-    assert not unwanted & set(result.stdout.split())
+    without, with_encoder = map(str.split, result.stdout.splitlines())
+    unwanted = {"mlflow", "dvc", "pandas", "pydantic", "ruamel", "cv2", "safetensors"}
+    assert not unwanted & set(with_encoder) and "torchvision" in with_encoder
+    assert not {"torchvision", "PIL"} & set(without)  # they take seconds

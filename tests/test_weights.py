@@ -2,18 +2,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 
 from lesion.errors import InputError
 from lesion.header import Header, read_header
-from lesion.predict import Predictor
+from lesion.model import build_model
 from lesion.unet import UNet
 from lesion.weights import load_model, save_weights
 
-HEADER = Header(width=2, depth=1, image_size=16, fingerprint="f" * 64, epoch=3)
+HEADER = Header(
+    encoder="none",
+    width=2,
+    depth=1,
+    image_size=16,
+    resize="letterbox",
+    fingerprint="f" * 64,
+    epoch=3,
+)
 CPU = torch.device("cpu")
 
 
@@ -60,24 +68,45 @@ def test_loaded_network_gives_the_same_logits_and_is_ready_to_predict(path, netw
     torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_predictor_turns_uint8_images_into_probabilities(path, count):
-    network, header = load_model(path, CPU)
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.integers(0, 256, (count, 17, 33, 3)).astype(np.uint8))
-    probabilities = Predictor(network)(images)
-    mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in (header.mean, header.deviation))
-    inputs = (images.permute(0, 3, 1, 2) / 255 - mean) / deviation
-    assert probabilities.shape == (count, 17, 33) and probabilities.dtype == torch.float32
-    torch.testing.assert_close(probabilities, network(inputs)[:, 0].sigmoid(), rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("encoder", "depth"), [("mobilenet_v2", 5), ("resnet18", 3)])
+def test_a_network_with_an_encoder_is_loaded_without_its_imagenet_weights(
+    tmp_path, monkeypatch, encoder, depth
+):
+    header = replace(HEADER, encoder=encoder, depth=depth)
+    torch.manual_seed(0)
+    network = build_model(header)
+    network(torch.randn(2, 3, 64, 64))  # moves the running statistics off their start
+    save_weights(tmp_path / "unet", network.state_dict(), header)
+
+    def fetched(*_: object, **__: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetched)
+    loaded, found = load_model(tmp_path / "unet", CPU)
+    images = torch.randn(1, 3, 40, 33, generator=torch.Generator().manual_seed(0))
+    assert found == header
+    torch.testing.assert_close(loaded(images), network.eval()(images), rtol=0, atol=1e-4)
 
 
-def test_predictor_gives_float32_near_that_of_float32_also_from_bfloat16(path):
-    network, _ = load_model(path, CPU)
-    images = torch.arange(16 * 16 * 3, dtype=torch.uint8).view(1, 16, 16, 3)
-    exact, rough = (Predictor(network, kind)(images) for kind in ("float32", "bfloat16"))
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, rtol=0, atol=0.05)
+def test_the_file_explains_itself_to_a_program_without_this_code(path, network):
+    with safe_open(path, framework="np") as file:
+        assert json.loads(file.metadata()["lesion"]) == {
+            "encoder": "none",
+            "width": 2,
+            "depth": 1,
+            "image_size": 16,
+            "resize": "letterbox",
+            "fingerprint": "f" * 64,
+            "epoch": 3,
+            "architecture": "unet",
+            "mean": [0.485, 0.456, 0.406],
+            "deviation": [0.229, 0.224, 0.225],
+        }
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {
+        name: tensor.tolist() for name, tensor in network.state_dict().items()
+    }
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -110,6 +139,17 @@ def test_a_file_of_another_program_is_refused(path, network, metadata):
         {"width": 3},
         {"depth": 2},
         {"width": "2"},
+        {"depth": 0},
+        {"depth": -1},
+        {"depth": None},
+        {"encoder": "vgg"},
+        {"encoder": "mobilenet_v2"},
+        {"encoder": "mobilenet_v2", "depth": 5},
+        {"encoder": "alexnet", "depth": 5},
+        {"encoder": 3},
+        {"encoder": None},
+        {"encoder": ["none"]},
+        {"encoder": "vit_b_16"},
         {"architecture": "other"},
         {"mean": (0.5, 0.5, 0.5)},
         {"deviation": (1.0, 1.0, 1.0)},

@@ -70,11 +70,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     `auto` takes bfloat16 where the processor multiplies it in hardware, and float32 elsewhere,
     where it would be emulated, and slower.
     """
-    enabled = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
+    enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -6,6 +6,7 @@ Nothing here falls back to random weights: what cannot be had, or is not what it
 from __future__ import annotations
 
 import hashlib
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -29,7 +30,7 @@ class TorchvisionEncoder(nn.Module):
         """`weights` are the classifier's; without them the values are random, to be loaded later.
 
         Raises:
-            InputError: `weights` are of another network, or the encoder has no level so high.
+            InputError: `weights` are of another network, or the encoder cannot have that depth.
         """
         super().__init__()
         classifier = get_model(name, weights=None)
@@ -39,10 +40,9 @@ class TorchvisionEncoder(nn.Module):
             except RuntimeError:
                 raise InputError(f"the weights are not those of {name}; run `dvc repro`") from None
         levels = _levels(_layers(classifier))
-        if depth <= min(levels):
+        if not min(levels) < depth <= max(levels):
             raise InputError(
-                f"depth {depth}: encoder {name} begins at {min(levels)} halvings; "
-                f"expected a depth of {min(levels) + 1} to {max(levels)}"
+                f"depth {depth}: expected {min(levels) + 1} to {max(levels)} for encoder {name}"
             )
         kept = [level for level in levels if level <= depth]
         self.blocks = nn.ModuleList(nn.Sequential(*levels[level][0]) for level in kept)
@@ -71,7 +71,7 @@ def fetch_weights(name: str) -> Path:
     if not path.exists():
         try:
             weights.get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError) as error:  # no network; another hash
+        except (OSError, HTTPException, RuntimeError) as error:  # the last: another hash
             raise InputError(
                 f"{weights.url}: {error}; expected the ImageNet weights of encoder {name}: "
                 f"put that file at {path}, or set TORCH_HOME to a folder with "

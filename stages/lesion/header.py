@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from lesion.architecture import ENCODERS
 from lesion.errors import InputError
 from lesion.imagenet import DEVIATION, MEAN
 
@@ -51,6 +52,12 @@ def read_header(path: Path) -> Header:
         raise InputError(f"{path}: not found; run `dvc repro`, which trains it") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no weights of this project ({error}); train again") from None
+    numbers = (header.width, header.depth, header.image_size)
+    if header.encoder not in ENCODERS or not all(type(n) is int and n > 0 for n in numbers):
+        raise InputError(
+            f"{path}: found encoder {header.encoder!r}, and {numbers} as width, depth and image "
+            "size; expected a known encoder and whole numbers above 0; train again"
+        )
     found = (header.architecture, header.mean, header.deviation)
     if found != ("unet", MEAN, DEVIATION):
         raise InputError(

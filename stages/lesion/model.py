@@ -1,18 +1,9 @@
 """The network that parameters, or a weights file's header, describe."""
 
-from typing import Protocol
-
 from torch import Tensor
 
+from lesion.architecture import Architecture
 from lesion.unet import UNet
-
-
-class Architecture(Protocol):
-    """What decides the network's shape."""
-
-    encoder: str  # "none" or a name that torchvision knows
-    width: int
-    depth: int
 
 
 def build_model(architecture: Architecture, imagenet: dict[str, Tensor] | None = None) -> UNet:

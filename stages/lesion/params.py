@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from lesion.architecture import Encoder
 from lesion.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
@@ -23,33 +24,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Strength = Annotated[float, Field(ge=0, le=1)]
 Resize = Literal["stretch", "letterbox", "crop"]
-# Those of torchvision whose layers follow each other and halve the resolution five times.
-Encoder = Literal[
-    "none",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_b2",
-    "efficientnet_b3",
-    "efficientnet_b4",
-    "efficientnet_b5",
-    "efficientnet_b6",
-    "efficientnet_b7",
-    "efficientnet_v2_s",
-    "efficientnet_v2_m",
-    "efficientnet_v2_l",
-    "convnext_tiny",
-    "convnext_small",
-    "convnext_base",
-    "convnext_large",
-]
 
 
 class StageParams(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,11 @@ class Trainer:
         torch.manual_seed(params.seed)
         self.model = build_model(params, imagenet).to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self._averages = paired(self.averaged, self.model, torch.is_floating_point)
+        # BatchNorm's count of batches.
+        self._counts = paired(
+            self.averaged, self.model, lambda value: not value.is_floating_point()
+        )
         self.network = process.wrap(self.model)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, params.encoder_lr if imagenet else 1.0),
@@ -176,14 +181,8 @@ class Trainer:
     def _average_weights(self) -> None:
         """Exponential moving average; early on it forgets faster: the first weights are noise."""
         decay = min(self.params.average_decay, (1 + self.step) / (10 + self.step))
-        pairs = list(
-            zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True)
-        )
-        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(means, values, 1 - decay)
-        for mean, value in pairs:
-            if not mean.is_floating_point():  # BatchNorm's count of batches
-                mean.copy_(value)
+        torch._foreach_lerp_(*self._averages, 1 - decay)
+        torch._foreach_copy_(*self._counts)
 
     def _end_epoch(self) -> EpochRecord:
         self._check_losses()
@@ -275,6 +274,17 @@ def parameter_groups(model: UNet, encoder_share: float) -> list[dict]:
         {"params": list(model.encoder.parameters()), "share": encoder_share},
         {"params": others, "share": 1.0},
     ]
+
+
+def paired(
+    one: nn.Module, other: nn.Module, chosen: Callable[[Tensor], bool]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The chosen weights and buffers of two networks of one architecture, in the same order."""
+    first, second = (
+        [value for value in network.state_dict().values() if chosen(value)]
+        for network in (one, other)
+    )
+    return first, second
 
 
 def resident(split: Split, device: torch.device) -> Split:

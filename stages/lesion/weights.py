@@ -32,7 +32,7 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
     try:
         model = build_model(header)
         model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+    except (InputError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: its weights do not fit its header ({error}); train again"
         ) from None

@@ -1,0 +1,245 @@
+"""What one GPU makes of the data: Dice by seconds of training, images a second, and the waiting.
+
+    python benchmarks/gpu.py images.zip masks.zip arrays/index.csv --weights mobilenet_v2-….pth
+
+It needs torch, torchvision and numpy and nothing else, so that it runs on a machine without DVC and
+MLflow; index.csv is what the stage preprocess wrote, for its splits. Images are decoded before the
+clock starts. Scores are per test image, at the size that the archives have.
+
+seconds    of training: from building the network to the last step, validation included
+images/s   in the steps of the second epoch
+bf16       share of the rate of large bfloat16 matrix products that a step's operations reach
+waiting    share of a step's time in which the GPU computes nothing (torch.profiler)
+"""
+
+import argparse
+import csv
+import io
+import sys
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.io import ImageReadMode, decode_image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
+
+from lesion.device import prepare
+from lesion.model import build_model
+from lesion.predict import Predictor
+from lesion.training import Split, Trainer, dice_and_iou
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parameters of a training, as in params.yaml, and the size of its images."""
+
+    image_size: int
+    epochs: int
+    batch_size: int
+    lr: float
+    encoder: str = "mobilenet_v2"
+    width: int = 16
+    depth: int = 5
+    seed: int = 0
+    encoder_lr: float = 0.3
+    schedule: str = "one_cycle"
+    loss: str = "bce_dice"
+    weight_decay: float = 0.01
+    average_decay: float = 0.98
+    mirror: bool = True
+    geometry: float = 0.5
+    colour: float = 0.5
+    hairs: float = 0.1
+    precision: str = "auto"
+    tta: bool = False
+
+
+RECIPES = {
+    "notebook": Recipe(
+        256, 5, 8, 1e-4, "none", 64, 4, schedule="constant", loss="bce", weight_decay=0,
+        average_decay=0, mirror=False, geometry=0, colour=0, hairs=0, precision="float32",
+    ),
+    "ten seconds": Recipe(128, 4, 32, 2e-3, geometry=0.3, colour=0.3),
+    "five minutes": Recipe(256, 40, 32, 2e-3, average_decay=0.998, geometry=0.7, tta=True),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("--weights", type=Path, help="torchvision's file for the encoder")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--epochs", type=int, help="instead of a recipe's own")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--compile", choices=["default", "reduce-overhead", "max-autotune"])
+    given = parser.parse_args()
+
+    device = prepare(threads=0)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
+    print(f"{name}, torch {torch.__version__}, compile {given.compile}")
+    weights = given.weights and torch.load(given.weights, map_location="cpu", weights_only=True)
+    originals = read_splits(given.images, given.masks, given.index)
+    for name in given.recipes:
+        for seed in range(given.seeds):
+            recipe = replace(RECIPES[name], seed=seed)
+            if given.epochs:
+                recipe = replace(recipe, epochs=given.epochs)
+            print(name, f"seed {seed}", measure(recipe, originals, weights, device, given.compile))
+
+
+def measure(
+    recipe: Recipe,
+    originals: dict[str, Split],
+    weights: dict[str, torch.Tensor] | None,
+    device: torch.device,
+    mode: str | None,
+) -> str:
+    splits = {name: shrunk(split, recipe.image_size) for name, split in originals.items()}
+    imagenet = None if recipe.encoder == "none" else weights
+    finish(device)
+    start = time.perf_counter()
+    trainer = Trainer(recipe, splits["train"], splits["validation"], device, imagenet)
+    if mode:
+        trainer.network = torch.compile(trainer.network, mode=mode)
+    marks = []
+    while trainer.step < trainer.steps:
+        if trainer.step % trainer.steps_per_epoch in (0, trainer.steps_per_epoch - 1):
+            finish(device)
+            marks.append((trainer.step, time.perf_counter()))
+        trainer.advance()
+    finish(device)
+    seconds = time.perf_counter() - start
+    (first, begin), (last, end) = marks[-2:]
+    rate = (last - first) * trainer.batch_size / (end - begin)
+
+    network = build_model(recipe).to(device, memory_format=torch.channels_last)
+    network.load_state_dict(trainer.best)
+    dice, iou = test_scores(Predictor(network, recipe.precision, recipe.tta), originals, splits)
+    thresholded = torch.where(iou >= 0.65, iou, 0)
+    return (
+        f"{seconds:.1f} s, {rate:.0f} images/s, test Dice {dice.mean():.4f} IoU {iou.mean():.4f} "
+        f"thresholded {thresholded.mean():.4f}" + on_gpu(recipe, splits, device, rate, imagenet)
+    )
+
+
+def on_gpu(
+    recipe: Recipe,
+    splits: dict[str, Split],
+    device: torch.device,
+    rate: float,
+    imagenet: dict[str, torch.Tensor] | None,
+) -> str:
+    """Share of the bfloat16 rate, and of the time that the GPU waits."""
+    if device.type != "cuda":
+        return ""
+    trainer = Trainer(recipe, splits["train"], splits["validation"], device, imagenet)
+    with FlopCounterMode(display=False) as counter:
+        trainer.advance()
+    for _ in range(5):
+        trainer.advance()
+    finish(device)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        start = time.perf_counter()
+        for _ in range(20):
+            trainer.advance()
+        finish(device)
+        wall = time.perf_counter() - start
+    busy = sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6
+    share = counter.get_total_flops() * rate / trainer.batch_size / matrix_rate(device)
+    return f", bf16 {share:.1%}, waiting {1 - busy / wall:.0%}"
+
+
+def read_splits(images: Path, masks: Path, index: Path) -> dict[str, Split]:
+    """The pairs of each split in the size that they have, which has to be the same for all."""
+    with index.open() as file:
+        rows = list(csv.DictReader(file))
+
+    def decoded(archive: zipfile.ZipFile, member: str, mode: ImageReadMode) -> torch.Tensor:
+        content = np.frombuffer(archive.read(member), np.uint8)
+        return decode_image(torch.from_numpy(content.copy()), mode)
+
+    splits = {}
+    for name in ("train", "validation", "test"):
+        own = [row for row in rows if row["split"] == name]
+        with (
+            zipfile.ZipFile(io.BytesIO(images.read_bytes())) as photographs,
+            zipfile.ZipFile(io.BytesIO(masks.read_bytes())) as outlines,
+        ):
+            pixels = [decoded(photographs, row["image"], ImageReadMode.RGB) for row in own]
+            lesions = [decoded(outlines, row["mask"], ImageReadMode.GRAY) for row in own]
+        splits[name] = Split(
+            torch.stack(pixels).permute(0, 2, 3, 1).contiguous().numpy(),
+            (torch.cat(lesions) > 127).byte().numpy(),
+            [row["id"] for row in own],
+        )
+    return splits
+
+
+def shrunk(split: Split, side: int) -> Split:
+    """The split in squares of `side` pixels, means over areas."""
+    if split.images.shape[1] == side:
+        return split
+
+    def resize(array: np.ndarray) -> torch.Tensor:
+        values = torch.from_numpy(array).view(len(array), *array.shape[1:3], -1)
+        with ThreadPoolExecutor() as pool:
+            parts = pool.map(
+                lambda part: F.interpolate(part.permute(0, 3, 1, 2).float(), side, mode="area"),
+                values.split(64),
+            )
+            return torch.cat(list(parts)).permute(0, 2, 3, 1)
+
+    images = resize(split.images).round().byte().contiguous().numpy()
+    masks = (resize(split.masks)[..., 0] >= 0.5).byte().numpy()
+    return Split(images, masks, split.ids)
+
+
+@torch.no_grad()
+def test_scores(
+    predictor: Predictor, originals: dict[str, Split], splits: dict[str, Split]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Dice and Jaccard of each test image at its original size."""
+    device = next(predictor.parameters()).device
+    scores = []
+    for start in range(0, len(splits["test"]), 16):
+        rows = slice(start, start + 16)
+        images = torch.from_numpy(splits["test"].images[rows]).to(device)
+        truth = torch.from_numpy(originals["test"].masks[rows]).to(device)[:, None] > 0
+        enlarged = F.interpolate(predictor(images)[:, None], truth.shape[-2:], mode="bilinear")
+        scores.append(torch.stack(dice_and_iou(enlarged >= 0.5, truth)))
+    dice, iou = torch.cat(scores, dim=1).cpu()
+    return dice, iou
+
+
+def matrix_rate(device: torch.device, side: int = 8192) -> float:
+    """Operations a second in products of large bfloat16 matrices."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    finish(device)
+    start = time.perf_counter()
+    for _ in range(10):
+        a @ b
+    finish(device)
+    return 10 * 2 * side**3 / (time.perf_counter() - start)
+
+
+def finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

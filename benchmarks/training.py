@@ -1,0 +1,211 @@
+"""How fast training and prediction are, beside segmentation-models-pytorch, and what a step spends.
+
+    pip install segmentation-models-pytorch && python benchmarks/training.py
+
+Both train a U-Net with the same encoder on random images that lie in memory, in this one process, a
+round each in turn; numbers are medians over the rounds, with the least and the greatest.
+
+ours       lesion.training.Trainer: whole steps, from uint8 images to averaged weights, with
+           augmentation; prediction by lesion.predict.Predictor
+theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
+           Dice; float images that are on the device already; no augmentation
+outside    share of our step's time outside forward, backward and optimiser: batch, augmentation,
+           normalisation, gradient clipping, weight averaging, scores
+peak       products of large float32 matrices that torch does on this processor, and of bfloat16
+           ones where it has instructions for them; a step's own operations are counted by
+           torch.utils.flop_counter
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from measure import machine, spread, table
+from torch.utils.flop_counter import FlopCounterMode
+
+from lesion.device import has_bfloat16, prepare
+from lesion.predict import Predictor
+from lesion.training import Split, Trainer
+
+IMAGES = 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--encoder", default="mobilenet_v2")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3, help="in a round")
+    given = parser.parse_args()
+    device = prepare(threads=0)
+
+    trainer = our_trainer(given, device)
+    contenders = {"ours": lambda: trainer.advance(), "ours, prediction": predictor(trainer, given)}
+    contenders |= theirs(given, device)
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for step in contenders.values():
+        step()
+    for _ in range(given.rounds):
+        for name, step in contenders.items():
+            seconds[name].append(timed(step, given.steps, device))
+
+    rates = {
+        name: [given.batch_size / value for value in values] for name, values in seconds.items()
+    }
+    print(machine(["torch", "torchvision"]))
+    print(f"\n{given.encoder}, {given.image_size} pixels, batches of {given.batch_size}\n")
+    print(table([{"": name, "images/s": spread(values, 1)} for name, values in rates.items()]))
+    print(f"\noutside forward, backward and optimiser: {outside(trainer, device):.1%} of a step")
+    step_flops = operations(trainer)
+    for kind in [torch.float32] + [torch.bfloat16] * has_bfloat16(device):
+        peak = matrix_rate(kind, device)
+        reached = step_flops / median(seconds["ours"])
+        print(
+            f"{kind}: {peak / 1e9:.0f} GFLOP/s in matrix products; a step reaches "
+            f"{reached / 1e9:.0f}, {reached / peak:.0%} of it"
+        )
+
+
+def our_trainer(given: argparse.Namespace, device: torch.device) -> Trainer:
+    rng = np.random.default_rng(0)
+    side = given.image_size
+    split = Split(
+        rng.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8),
+        rng.integers(0, 2, (IMAGES, side, side), dtype=np.uint8),
+        [str(number) for number in range(IMAGES)],
+    )
+    params = SimpleNamespace(
+        encoder=given.encoder,
+        width=given.width,
+        depth=4 if given.encoder == "none" else 5,
+        batch_size=given.batch_size,
+        precision=given.precision,
+        epochs=10**6,
+        seed=0,
+        lr=1e-3,
+        encoder_lr=0.3,
+        schedule="constant",
+        loss="bce_dice",
+        weight_decay=0.01,
+        average_decay=0.99,
+        mirror=True,
+        geometry=0.5,
+        colour=0.5,
+        hairs=0.1,
+    )
+    return Trainer(params, split, Split(split.images[:1], split.masks[:1], ["0"]), device)
+
+
+def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:
+    predict = Predictor(trainer.averaged, given.precision)
+    images = torch.from_numpy(trainer.train.images[: given.batch_size]).to(trainer.device)
+
+    @torch.no_grad()
+    def step() -> None:
+        predict(images)
+
+    return step
+
+
+def theirs(given: argparse.Namespace, device: torch.device) -> dict[str, Callable[[], object]]:
+    try:
+        import segmentation_models_pytorch as smp
+    except ImportError:
+        print("segmentation-models-pytorch is not installed: ours alone")
+        return {}
+    torch.manual_seed(0)
+    model = smp.Unet(given.encoder, encoder_weights=None).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    losses = (smp.losses.SoftBCEWithLogitsLoss(), smp.losses.DiceLoss("binary"))
+    shape = (given.batch_size, 3, given.image_size, given.image_size)
+    images = torch.randn(shape, device=device)
+    masks = (torch.rand(shape, device=device)[:, :1] > 0.5).float()
+
+    def train() -> None:
+        model.train()
+        logits = model(images)
+        loss = sum(loss(logits, masks) for loss in losses)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def predict() -> None:
+        model.eval()(images).sigmoid()
+
+    return {"theirs": train, "theirs, prediction": predict}
+
+
+def timed(step: Callable[[], object], steps: int, device: torch.device) -> float:
+    """Seconds a step."""
+    finish(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    finish(device)
+    return (time.perf_counter() - start) / steps
+
+
+def outside(trainer: Trainer, device: torch.device, steps: int = 9) -> float:
+    """Median share of a step's time that is not spent in forward, backward and optimiser."""
+    inside = 0.0
+
+    def counted(function: Callable) -> Callable:
+        def call(*args: object, **keywords: object) -> object:
+            nonlocal inside
+            finish(device)
+            start = time.perf_counter()
+            result = function(*args, **keywords)
+            finish(device)
+            inside += time.perf_counter() - start
+            return result
+
+        return call
+
+    model, optimizer, backward = (
+        trainer.network.forward,
+        trainer.optimizer.step,
+        torch.Tensor.backward,
+    )
+    trainer.network.forward = counted(model)
+    trainer.optimizer.step = counted(optimizer)
+    torch.Tensor.backward = counted(backward)
+    shares = []
+    for _ in range(steps):
+        inside = 0.0
+        whole = timed(trainer.advance, 1, device)
+        shares.append(1 - inside / whole)
+    trainer.network.forward, trainer.optimizer.step = model, optimizer
+    torch.Tensor.backward = backward
+    return median(shares)
+
+
+def operations(trainer: Trainer) -> int:
+    """Floating-point operations of a step's convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        trainer.advance()
+    return counter.get_total_flops()
+
+
+def matrix_rate(kind: torch.dtype, device: torch.device, side: int = 1024) -> float:
+    """Operations a second in products of square matrices."""
+    a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
+    return 2 * side**3 / min(timed(lambda: a @ b, 3, device) for _ in range(3))
+
+
+def finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

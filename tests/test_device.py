@@ -1,0 +1,118 @@
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lesion import device
+from lesion.device import arithmetic, autocast, memory_named, prepare
+from lesion.errors import InputError
+
+CPU = torch.device("cpu")
+PARAMS = SimpleNamespace(batch_size=16, width=64)
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch) -> Iterator[None]:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    mode, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    yield
+    torch.set_deterministic_debug_mode(mode)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 1), (2, 2), (0, 3)])
+def test_as_many_threads_as_are_asked_for_and_0_leaves_them_to_torch(threads, expected):
+    torch.set_num_threads(3)
+    prepare(threads)
+    assert torch.get_num_threads() == expected
+
+
+def test_what_is_computed_is_repeatable(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    torch.backends.cudnn.benchmark = True
+    prepare(1)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_the_processor_computes():
+    assert prepare(1) == CPU
+
+
+@pytest.mark.parametrize("rank", [None, "0", "3"])
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch, rank):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert prepare(1) == torch.device("cuda", int(rank or 0)) == taken[0]
+
+
+def test_arithmetic_names_torch_instructions_and_threads():
+    torch.set_num_threads(2)
+    found = arithmetic(CPU)
+    assert found == {
+        "torch": torch.__version__,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor_threads": 2,
+    }
+
+
+def test_arithmetic_of_a_gpu_is_named_by_the_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    assert arithmetic(torch.device("cuda", 0))["processor"] == "NVIDIA H200"
+
+
+def allocate() -> None:
+    torch.empty(2**60)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), 0])
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_running_out_of_memory_is_bad_input_that_names_the_parameters(error, where):
+    with pytest.raises(InputError) as caught, memory_named(torch.device(where), PARAMS):
+        if error:
+            raise error
+        allocate()
+    assert str(caught.value) == (
+        f"out of memory on the {where}: lower batch_size (now 16), then image_size or width "
+        "(now 64)"
+    )
+
+
+def test_an_allocation_that_fails_is_no_memory_error_of_its_own_in_torch():
+    with pytest.raises(RuntimeError) as caught:
+        allocate()
+    assert not isinstance(caught.value, torch.OutOfMemoryError | MemoryError)
+
+
+def test_other_errors_go_through_and_work_that_ends_well_is_left_alone():
+    for error in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("memory")):
+        with pytest.raises(type(error)) as caught, memory_named(CPU, PARAMS):
+            raise error
+        assert caught.value is error
+    with memory_named(CPU, PARAMS):
+        result = 1
+    assert result == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "has", "expected"),
+    [
+        ("float32", True, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, precision, has, expected):
+    monkeypatch.setattr(device, "has_bfloat16", lambda device: has)
+    with autocast(CPU, precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
+    assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32

@@ -1,0 +1,59 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from lesion.errors import InputError
+from lesion.header import ENTRY, Header, read_header
+
+FIELDS = {
+    "encoder": "none",
+    "width": 2,
+    "depth": 1,
+    "image_size": 16,
+    "resize": "stretch",
+    "fingerprint": "f" * 64,
+    "epoch": 3,
+}
+
+
+def written(folder: Path, fields: dict) -> Path:
+    path = folder / "unet.safetensors"
+    save_file({"weight": np.zeros(1)}, path, metadata={ENTRY: json.dumps(fields)})
+    return path
+
+
+@pytest.mark.parametrize("encoder", ["none", "mobilenet_v2"])
+def test_header_is_read_as_it_was_written(tmp_path, encoder):
+    fields = FIELDS | {"encoder": encoder}
+    assert read_header(written(tmp_path, fields)) == Header(**fields)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_header_without_one_of_its_fields_is_refused(tmp_path, name):
+    fields = {key: value for key, value in FIELDS.items() if key != name}
+    path = written(tmp_path, fields)
+    with pytest.raises(InputError, match=name) as error:
+        read_header(path)
+    assert str(path) in str(error.value) and "train again" in str(error.value)
+
+
+def test_a_header_with_a_field_that_is_not_known_is_refused(tmp_path):
+    with pytest.raises(InputError, match="decoder"):
+        read_header(written(tmp_path, FIELDS | {"decoder": "other"}))
+
+
+def test_header_is_read_without_torch(tmp_path, root):
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lesion.header import read_header\n"
+        "read_header(Path(sys.argv[1]))\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, str(written(tmp_path, FIELDS))]
+    subprocess.run(command, cwd=root / "stages", check=True)

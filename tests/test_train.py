@@ -1,0 +1,337 @@
+"""The stage train: interruptions, going on, and what stops it.
+
+Most of it runs in this process, as `lesion.cli` starts it, and without MLflow, whose import and
+store take seconds; what only a process of its own can show, at the end, runs as a user runs it.
+"""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchvision.models import get_model
+
+import download
+import encoder
+import preprocess
+import train
+from lesion import checkpoint, cli
+from lesion.header import read_header
+from lesion.synthetic import write_archives
+from lesion.training import Trainer
+from project import copy_of_stages, environment, run, set_params
+
+RESULTS = ("model/unet.safetensors", "metrics/train.json", "metrics/history.csv")
+STEPS = 12  # in 3 epochs of 4
+Stage = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The stage makes torch deterministic."""
+    mode = torch.get_deterministic_debug_mode()
+    yield
+    torch.set_deterministic_debug_mode(mode)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages, and arrays of eight training, three validation images of 32 pixels."""
+    folder = copy_of_stages(tmp_path_factory.mktemp("prepared") / "project")
+    write_archives(folder / "data", {"train": 8, "validation": 3, "test": 1}, size=32, seed=1)
+    set_params(folder, image_size=32, width=4, depth=2, epochs=3, batch_size=2, threads=1)
+    set_params(folder, precision="float32", hairs=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in (download, preprocess, encoder):
+            stage.main()
+    return folder
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(prepared, tmp_path / "project")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
+    """Runs the stage in a folder; `signals` come right after the steps that they are given for."""
+
+    def stage(folder: Path, signals: dict[int, int] | None = None) -> SimpleNamespace:
+        advance = Trainer.advance
+
+        def and_signal(self: Trainer) -> object:
+            record = advance(self)
+            if number := (signals or {}).get(self.step):
+                os.kill(os.getpid(), number)
+            return record
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "advance", and_signal)
+            patch.setattr(cli, "PROJECT", folder)
+            patch.setattr(sys, "argv", ["stages/train.py"])
+            patch.setenv("DVC_ROOT", str(folder / "params.yaml"))  # a store that cannot be opened
+            patch.chdir(folder)
+            status: object = 0
+            try:
+                cli.run(train.main)
+            except SystemExit as end:
+                status = end.code
+        said = capsys.readouterr()
+        lines = [line for line in said.out.splitlines() if not line.startswith("warning: MLflow")]
+        return SimpleNamespace(status=status, lines=lines, errors=said.err)
+
+    return stage
+
+
+@pytest.fixture(scope="module")
+def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an uninterrupted training has run, in this process."""
+    folder = shutil.copytree(prepared, tmp_path_factory.mktemp("whole") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DVC_ROOT", str(folder / "params.yaml"))
+        train.main()
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RESULTS}
+
+
+def test_results_are_those_of_the_best_epoch(whole: Path) -> None:
+    history = pd.read_csv(whole / "metrics/history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
+    best = history.loc[history["val_dice"].idxmax()]
+    metrics = json.loads((whole / "metrics/train.json").read_text())
+    names = ["epoch", "train_loss", "train_dice", "val_loss", "val_dice", "val_iou"]
+    assert metrics == {f"best_{name}": best[name] for name in names}
+    header = read_header(whole / "model/unet.safetensors")
+    assert header.epoch == best["epoch"] and len(header.fingerprint) == 64
+    assert (header.encoder, header.width, header.depth) == ("none", 4, 2)
+    assert (header.image_size, header.resize) == (32, "stretch")
+    assert not list((whole / "checkpoint").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+)
+@pytest.mark.parametrize("step", [1, 4, 6, STEPS])
+def test_an_interrupted_training_goes_on_and_ends_as_the_uninterrupted_one(
+    project: Path, whole: Path, stage: Stage, number: int, status: int, step: int
+) -> None:
+    stopped = stage(project, {step: number})
+    assert stopped.status == status and stopped.errors == ""
+    assert stopped.lines[-1] == f"stopped after step {step}; the next run goes on there"
+    assert not (project / "model").exists()
+
+    went_on = stage(project)
+    assert went_on.status == 0
+    assert went_on.lines[0] == f"going on after step {step} of {STEPS}"
+    assert results(project) == results(whole)
+    assert not (project / "checkpoint/train.pt").exists()
+
+
+def test_a_training_may_be_interrupted_again_and_again(
+    project: Path, whole: Path, stage: Stage
+) -> None:
+    for step in range(1, STEPS, 3):
+        assert stage(project, {step: signal.SIGTERM}).status == 143
+    stage(project)
+    assert results(project) == results(whole)
+
+
+# A crash leaves what was saved last: at an epoch's end, or in its middle where steps are slow.
+@pytest.mark.parametrize(("longest", "kept"), [(checkpoint.LONGEST, 4), (0.0, 6)])
+def test_a_training_that_crashed_goes_on_from_what_was_saved_last(
+    project: Path,
+    whole: Path,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    longest: float,
+    kept: int,
+) -> None:
+    monkeypatch.setattr(checkpoint, "LONGEST", longest)
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)  # saving costs nothing
+
+    class Crash(Exception):
+        pass
+
+    def crash(*args: object) -> None:
+        raise Crash
+
+    before = signal.signal(signal.SIGUSR1, crash)
+    try:
+        with pytest.raises(Crash):
+            stage(project, {7: signal.SIGUSR1})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    went_on = stage(project)
+    assert f"going on after step {kept} of {STEPS}" in went_on.lines
+    assert results(project) == results(whole)
+
+
+@pytest.mark.parametrize("change", [{"lr": 1e-3}, {"threads": 2}, {"epochs": 4}], ids=str)
+def test_a_checkpoint_of_other_parameters_is_not_used_and_that_is_said(
+    project: Path, stage: Stage, change: dict
+) -> None:
+    stage(project, {5: signal.SIGTERM})
+    set_params(project, **change)
+    said = stage(project, {1: signal.SIGTERM}).lines
+    torch.set_num_threads(1)
+    assert said == [
+        "checkpoint/train.pt is of other parameters, data, code or processors: "
+        "training starts anew",
+        "stopped after step 1; the next run goes on there",
+    ]
+
+
+def with_encoder(folder: Path, seed: int) -> None:
+    set_params(folder, encoder="mobilenet_v3_small", depth=3)
+    torch.manual_seed(seed)
+    torch.save(
+        get_model("mobilenet_v3_small", weights=None).state_dict(), folder / "encoder/imagenet.pth"
+    )
+
+
+def test_a_pretrained_encoder_is_trained_further_and_its_weights_count(
+    project: Path, stage: Stage
+) -> None:
+    with_encoder(project, seed=0)
+    assert stage(project, {6: signal.SIGTERM}).status == 143
+    assert stage(project).lines[0] == f"going on after step 6 of {STEPS}"
+    first = read_header(project / "model/unet.safetensors")
+    assert (first.encoder, first.depth) == ("mobilenet_v3_small", 3)
+
+    stage(project, {6: signal.SIGTERM})
+    with_encoder(project, seed=1)
+    assert "of other parameters, data" in stage(project, {1: signal.SIGTERM}).lines[0]
+
+
+def stopped(stage: Stage, folder: Path) -> str:
+    """The one line that a stage ends with that bad input stops."""
+    result = stage(folder)
+    assert isinstance(result.status, str) and "\n" not in result.status
+    assert not (folder / "model").exists() and not (folder / "metrics/train.json").exists()
+    return result.status
+
+
+def test_missing_imagenet_weights_say_how_to_get_them(project: Path, stage: Stage) -> None:
+    set_params(project, encoder="mobilenet_v3_small", depth=3)
+    assert stopped(stage, project) == (
+        "train: encoder/imagenet.pth: not found; run `dvc repro`, which fetches it"
+    )
+
+
+def test_an_index_that_does_not_fit_the_arrays_is_refused(project: Path, stage: Stage) -> None:
+    index = project / "arrays/index.csv"
+    pd.read_csv(index).iloc[1:].to_csv(index, index=False)
+    line = stopped(stage, project)
+    assert "arrays/index.csv: 7 train rows; expected 8" in line and "dvc repro preprocess" in line
+
+
+def test_a_training_that_diverges_names_the_images_of_its_step(project: Path, stage: Stage) -> None:
+    set_params(project, lr=10, weight_decay=10, schedule="constant", epochs=20)
+    line = stopped(stage, project)
+    found = re.fullmatch(
+        r"train: epoch \d+, step \d of 4: the loss is (nan|inf) at a learning rate of 10, "
+        r"on (ISIC_\d+), (ISIC_\d+); expected a finite value: lower lr \(now 10\)",
+        line,
+    )
+    assert found, line
+    index = pd.read_csv(project / "arrays/index.csv")
+    assert {found[2], found[3]} <= set(index.loc[index["split"] == "train", "id"])
+
+
+def test_running_out_of_memory_names_what_to_lower(project: Path, stage: Stage) -> None:
+    set_params(project, width=512)  # layers of 75 and 151 MB
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + 200 * 2**20, limits[1]))
+    try:
+        line = stopped(stage, project)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert line == (
+        "train: out of memory on the cpu: lower batch_size (now 2), then image_size or width "
+        "(now 512)"
+    )
+
+
+@pytest.mark.parametrize("value", [0, 1], ids=["empty", "full"])
+def test_masks_of_one_class_are_trained_on(project: Path, stage: Stage, value: int) -> None:
+    for split in ("train", "validation"):
+        path = project / f"arrays/{split}_masks.npy"
+        np.save(path, np.full_like(np.load(path), value))
+    assert stage(project).status == 0
+    assert np.isfinite(pd.read_csv(project / "metrics/history.csv").to_numpy()).all()
+    assert np.isfinite(
+        list(json.loads((project / "metrics/train.json").read_text()).values())
+    ).all()
+
+
+def mlflow_runs(folder: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        return store.execute("select run_uuid, status from runs").fetchall()
+
+
+def started(folder: Path, *command: str, until: str) -> subprocess.Popen[str]:
+    """A process that has just printed a line which begins with `until`."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment() | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith(until):
+            return process
+    raise AssertionError(process.communicate()[1])
+
+
+def test_a_process_that_is_terminated_and_then_killed_goes_on_to_the_same_end(
+    project: Path, tmp_path: Path
+) -> None:
+    set_params(project, epochs=20)  # long enough that signals come in time
+    other = shutil.copytree(project, tmp_path / "other")
+    script = ("python", "stages/train.py")
+
+    process = started(project, *script, until="epoch   1/20")
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate()
+    assert process.returncode == 143, errors
+    step = re.search(r"^stopped after step (\d+); the next run goes on there$", out, re.M)[1]
+    ((run_id, status),) = mlflow_runs(project)
+    assert status == "KILLED"
+
+    process = started(project, *script, until=f"going on after step {step} of 80")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert "going on after step" in run(project, *script).stdout
+    assert mlflow_runs(project) == [(run_id, "FINISHED")]
+
+    (other / "mlflow.db").mkdir()  # without MLflow, which takes as long as the rest
+    run(other, *script)
+    assert results(project) == results(other)
+
+
+def test_a_process_that_bad_input_stops_says_one_line(project: Path) -> None:
+    set_params(project, encoder="mobilenet_v3_small", depth=3)
+    result = run(project, "python", "stages/train.py", status=1)
+    assert result.stdout == "" and result.stderr.startswith("train: encoder/imagenet.pth: not")
+    assert result.stderr.count("\n") == 1
