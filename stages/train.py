@@ -15,6 +15,7 @@ then `dvc commit train`.
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 
 import pandas as pd
 import torch
@@ -66,7 +67,7 @@ def main() -> None:
             return
 
         if trainer.step:
-            print(f"going on after step {trainer.step} of {trainer.steps}")
+            print(f"going on after step {trainer.step} of {trainer.steps}", flush=True)
         with tracking.track(identity, resume_finished=False) as log:
             log.params(
                 params.load(params.DownloadParams).model_dump()
@@ -99,7 +100,8 @@ def fit(
                     write_csv(HISTORY, pd.DataFrame([rounded(past) for past in trainer.history]))
                     log.metrics(rounded(record), step=record.epoch)
                     progress.say(line(record, trainer))
-                if stop or checkpoint.is_due(at_rest=record is not None):
+                done = trainer.step == trainer.steps
+                if stop or done or checkpoint.is_due(at_rest=record is not None):
                     checkpoint.save(trainer.state_dict())
             if stop:
                 if checkpoint:
@@ -138,6 +140,8 @@ def load_imagenet() -> dict[str, torch.Tensor]:
         return torch.load(IMAGENET, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{IMAGENET}: not found; run `dvc repro`, which fetches it") from None
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise InputError(f"{IMAGENET}: no weights ({error}); run `dvc repro encoder`") from None
 
 
 def line(record: EpochRecord, trainer: Trainer) -> str:

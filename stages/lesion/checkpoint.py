@@ -53,16 +53,18 @@ class Checkpoint:
             if hashlib.sha256(whole[32:]).digest() != whole[:32]:
                 raise ValueError("its hash differs")
             content = torch.load(io.BytesIO(whole[32:]), map_location="cpu", weights_only=True)
+            fingerprint, state = content["fingerprint"], content["state"]
         except Exception as error:  # torch raises many kinds for a file that is not its own
-            print(f"{self.path} cannot be read ({error}): training starts anew")
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            print(f"{self.path} cannot be read ({reason}): training starts anew")
             return None
-        if content["fingerprint"] != self.fingerprint:
+        if fingerprint != self.fingerprint:
             print(
                 f"{self.path} is of other parameters, data, code or processors: "
                 "training starts anew"
             )
             return None
-        return content["state"]
+        return state
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

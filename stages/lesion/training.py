@@ -143,7 +143,8 @@ class Trainer:
         """Loss and mean Dice of the epoch's batch number `step`, as a tensor of 2 on the device."""
         seed = np.random.SeedSequence((self.params.seed, self.epoch, step)).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(seed))
-        torch.manual_seed(int(seed))  # for encoders that skip some of their blocks at random
+        # For encoders that skip some of their blocks at random, for each image by itself.
+        torch.manual_seed(int(seed) + self.process.rank)
 
         # Every process draws for the whole batch and takes its part.
         rows = self._batch(step)
@@ -194,6 +195,11 @@ class Trainer:
             train_dice,
             *self._validate(),
         )
+        if not math.isfinite(record.val_loss):
+            raise InputError(
+                f"epoch {record.epoch}: the loss on the validation split is {record.val_loss}; "
+                f"expected a finite value: lower lr (now {self.params.lr:g})"
+            )
         self.history.append(record)
         if record is self.best_record:
             state = self.averaged.state_dict()

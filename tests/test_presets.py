@@ -1,0 +1,45 @@
+"""The presets are arguments that `dvc exp run` takes, and parameters that the stages take."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from lesion import params
+from project import ROOT
+
+PRESETS = sorted((ROOT / "presets").iterdir())
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
+def test_a_preset_sets_parameters_that_every_stage_accepts(preset: Path, tmp_path: Path) -> None:
+    words = preset.read_text().split()
+    assert set(words[::2]) == {"-S"} and len(words) % 2 == 0
+    changes = dict(word.split("=") for word in words[1::2])
+    assert len(changes) == len(words) // 2
+
+    values = params.read(ROOT / "params.yaml")
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join(f"{name}: {value}" for name, value in changes.items()))
+    changed = values | YAML(typ="safe").load(path)
+    assert changed.keys() == values.keys()
+    with path.open("w") as file:
+        YAML(typ="safe").dump(changed, file)
+    for stage in params.ALL_STAGES:
+        params.load(stage, path)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
+def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_processor(
+    preset: Path,
+) -> None:
+    named = set(re.findall(r"(\w+)=", preset.read_text()))
+    left = set(params.TrainParams.model_fields) - named
+    left -= {"seed", "threads", "precision", "resize"}
+    assert left <= ({"encoder_lr"} if "encoder=none" in preset.read_text() else set())
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
+def test_the_readme_has_the_command_of_each_preset(preset: Path) -> None:
+    assert f"dvc exp run $(cat presets/{preset.name})" in (ROOT / "README.md").read_text()
