@@ -7,7 +7,7 @@ MLflow; index.csv is what the stage preprocess wrote, for its splits. Images are
 clock starts. Scores are per test image, at the size that the archives have.
 
 seconds    of training: from building the network to the last step, validation included
-images/s   in the steps of the second epoch
+images/s   in the steps of the last epoch
 bf16       share of the rate of large bfloat16 matrix products that a step's operations reach
 waiting    share of a step's time in which the GPU computes nothing (torch.profiler)
 """
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("masks", type=Path)
     parser.add_argument("index", type=Path)
-    parser.add_argument("--weights", type=Path, help="torchvision's file for the encoder")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="torchvision's file for the encoder"
+    )
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--epochs", type=int, help="instead of a recipe's own")
     parser.add_argument("--seeds", type=int, default=3)
@@ -89,7 +91,7 @@ def main() -> None:
     device = prepare(threads=0)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
     print(f"{name}, torch {torch.__version__}, compile {given.compile}")
-    weights = given.weights and torch.load(given.weights, map_location="cpu", weights_only=True)
+    weights = torch.load(given.weights, map_location="cpu", weights_only=True)
     originals = read_splits(given.images, given.masks, given.index)
     for name in given.recipes:
         for seed in range(given.seeds):
@@ -102,7 +104,7 @@ def main() -> None:
 def measure(
     recipe: Recipe,
     originals: dict[str, Split],
-    weights: dict[str, torch.Tensor] | None,
+    weights: dict[str, torch.Tensor],
     device: torch.device,
     mode: str | None,
 ) -> str:

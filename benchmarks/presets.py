@@ -3,9 +3,8 @@
     python benchmarks/presets.py ../shared/isic2018/train-512px runs two-minutes laptop sketch
 
 Each preset is trained from each seed by the stages themselves, in a copy of this project in the
-folder `runs`, from the archives to the scores. What is there is not run again, so that a broken-off
-call goes on; remove the folder to measure anew. Nothing is chosen on the test split here or by the
-stages.
+folder `runs`, from the archives to the scores. What was finished is not run again: remove the
+folder to measure anew. Nothing is chosen on the test split here or by the stages.
 
 minutes    wall clock of `python stages/train.py`, start-up and MLflow included
 scores     per image at the original size, mean over the test images; mean and standard deviation
@@ -16,6 +15,7 @@ difference to the last preset named: of each image's mean over the seeds; mean o
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 from statistics import mean, stdev
@@ -55,10 +55,11 @@ def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
     done = folder / "seconds.json"
     if done.exists():
         return folder
-    if not folder.exists():
-        runs.mkdir(exist_ok=True)
-        stages_in(folder, **values(preset), seed=seed)
-        (folder / "data").symlink_to(data.resolve())
+    # Of a run that was broken off, a training that goes on would be timed in part.
+    shutil.rmtree(folder, ignore_errors=True)
+    runs.mkdir(exist_ok=True)
+    stages_in(folder, **values(preset), seed=seed)
+    (folder / "data").symlink_to(data.resolve())
     seconds = {}
     for stage in STAGES:
         print(f"{preset}, seed {seed}: {stage}", file=sys.stderr)

@@ -108,7 +108,7 @@ def our_trainer(given: argparse.Namespace, device: torch.device) -> Trainer:
 
 def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:
     predict = Predictor(trainer.averaged, given.precision)
-    images = torch.from_numpy(trainer.train.images[: given.batch_size]).to(trainer.device)
+    images = torch.as_tensor(trainer.train.images[: given.batch_size]).to(trainer.device)
 
     @torch.no_grad()
     def step() -> None:

@@ -21,7 +21,7 @@ def main() -> None:
     with whole_folder(PRETRAINED) as folder:
         source = {"encoder": name}
         if name != "none":
-            from lesion.encoders import fetch_weights, imagenet_weights  # imports torchvision
+            from lesion.pretrained import fetch_weights, imagenet_weights  # imports torchvision
 
             found = fetch_weights(name)
             source |= {"weights": str(imagenet_weights(name)), "file": found.name}

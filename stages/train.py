@@ -9,13 +9,12 @@ knobs   resize, encoder, width, depth, seed, epochs, batch_size, lr, encoder_lr,
 
 A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
 before they end it. With several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py,
-then `dvc commit train`.
+then `dvc commit --force train`.
 """
 
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 
 import pandas as pd
 import torch
@@ -77,7 +76,7 @@ def main() -> None:
             log.tags({"data_hash": data_hash(files), **machine})
             fit(trainer, process, checkpoint, log)
             keep_best(trainer, identity, log)
-        checkpoint.remove()
+            checkpoint.remove()
 
 
 def fit(
@@ -91,22 +90,29 @@ def fit(
         interrupt.noted() as wish,
         Progress("train", trainer.steps, "steps", trainer.step, checkpoint is None) as progress,
     ):
+        if checkpoint and trainer.history:
+            write_history(trainer)  # DVC removes it before a run
         while trainer.step < trainer.steps:
             record = trainer.advance()
             progress.update()
+            if checkpoint and record:
+                write_history(trainer)
+                log.metrics(rounded(record), step=record.epoch)
+                progress.say(line(record, trainer))
             stop = process.any(wish.signal is not None)
-            if checkpoint:
-                if record:
-                    write_csv(HISTORY, pd.DataFrame([rounded(past) for past in trainer.history]))
-                    log.metrics(rounded(record), step=record.epoch)
-                    progress.say(line(record, trainer))
-                done = trainer.step == trainer.steps
-                if stop or done or checkpoint.is_due(at_rest=record is not None):
-                    checkpoint.save(trainer.state_dict())
+            due = checkpoint is not None and checkpoint.is_due(at_rest=record is not None)
+            if stop or process.any(due) or trainer.step == trainer.steps:
+                state = trainer.state_dict()  # in all processes: it may find a loss not finite
+                if checkpoint:
+                    checkpoint.save(state)
             if stop:
                 if checkpoint:
                     progress.say(f"stopped after step {trainer.step}; the next run goes on there")
                 sys.exit(128 + (wish.signal or 0))
+
+
+def write_history(trainer: Trainer) -> None:
+    write_csv(HISTORY, pd.DataFrame([rounded(record) for record in trainer.history]))
 
 
 def keep_best(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
@@ -140,7 +146,7 @@ def load_imagenet() -> dict[str, torch.Tensor]:
         return torch.load(IMAGENET, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{IMAGENET}: not found; run `dvc repro`, which fetches it") from None
-    except (EOFError, RuntimeError, UnpicklingError) as error:
+    except Exception as error:  # torch raises many kinds for a file that is not its own
         raise InputError(f"{IMAGENET}: no weights ({error}); run `dvc repro encoder`") from None
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lesion import augment
-from lesion.augment import YUV, Augmentation, Variation, hair_layers
+from lesion.augment import YCBCR, Augmentation, Variation, hair_layers
 from lesion.synthetic import lesion_image
 
 SIDE = 32
@@ -261,7 +261,7 @@ def test_light_and_exposure_fill_their_range_and_keep_to_it(strength):
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_hue_and_saturation_fill_their_range_and_keep_luma(monkeypatch, strength):
     monkeypatch.setattr(augment, "LIGHT", 0)
-    matrices = YUV @ draw(5000, colour=strength).colour @ torch.linalg.inv(YUV)
+    matrices = YCBCR @ draw(5000, colour=strength).colour @ torch.linalg.inv(YCBCR)
     expected = torch.tensor([1.0, 0, 0]).expand(5000, 3)
     torch.testing.assert_close(matrices[:, 0], expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(matrices[:, :, 0], expected, rtol=0, atol=1e-5)
@@ -278,8 +278,10 @@ def test_hue_and_saturation_fill_their_range_and_keep_luma(monkeypatch, strength
 
 
 def test_luma_is_that_of_itu_r_bt_601():
-    assert YUV[0].tolist() == pytest.approx([0.299, 0.587, 0.114])
-    assert (YUV @ torch.ones(3)).tolist() == pytest.approx([1, 0, 0], abs=1e-6)  # white: no colour
+    assert YCBCR[0].tolist() == pytest.approx([0.299, 0.587, 0.114])
+    assert (YCBCR @ torch.ones(3)).tolist() == pytest.approx(
+        [1, 0, 0], abs=1e-6
+    )  # white: no colour
 
 
 def test_without_saturation_all_is_grey_of_the_same_luma(monkeypatch):
@@ -288,7 +290,7 @@ def test_without_saturation_all_is_grey_of_the_same_luma(monkeypatch):
     matrices = draw(100, colour=1.0).colour
     grey = matrices[matrices.isfinite().all(-1).all(-1)]
     assert 30 < len(grey) < 70
-    torch.testing.assert_close(grey, YUV[0].expand_as(grey), rtol=0, atol=1e-5)
+    torch.testing.assert_close(grey, YCBCR[0].expand_as(grey), rtol=0, atol=1e-5)
 
 
 def test_colours_are_turned_then_spread_about_their_new_mean_then_brightened_then_cut(batch):

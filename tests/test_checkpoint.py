@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesion import checkpoint
-from lesion.checkpoint import LONGEST, SHARE, Checkpoint
+from lesion.checkpoint import INTERVAL, SAVING_SHARE, Checkpoint
 
 STATE = {"weights": torch.arange(100_000.0), "history": [{"epoch": 1, "loss": 0.5}]}
 
@@ -122,9 +122,9 @@ def saved(tmp_path, clock, monkeypatch) -> Checkpoint:
 
 
 def test_an_epochs_end_is_saved_as_soon_as_the_savings_stay_below_their_share(saved, clock):
-    clock.now += 0.99 / SHARE
+    clock.now += 0.99 / SAVING_SHARE
     assert not saved.is_due(at_rest=True) and not saved.is_due(at_rest=False)
-    clock.now += 0.02 / SHARE
+    clock.now += 0.02 / SAVING_SHARE
     assert saved.is_due(at_rest=True) and saved.is_due(at_rest=False)
 
 
@@ -132,7 +132,7 @@ def test_before_the_first_saving_an_epochs_end_is_due_and_its_middle_after_a_whi
     new = Checkpoint(tmp_path / "train.pt", "abc")
     clock.now += 0.01
     assert new.is_due(at_rest=True) and not new.is_due(at_rest=False)
-    clock.now += LONGEST
+    clock.now += INTERVAL
     assert new.is_due(at_rest=False)
 
 
@@ -144,4 +144,4 @@ def test_of_a_training_little_is_lost_and_little_of_its_time_spent_on_saving(sav
             saved.save(STATE)
             times.append(clock.now)
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert len(gaps) > 10 and min(gaps) > 1 / SHARE and max(gaps) < 1 / SHARE + 2
+    assert len(gaps) > 10 and min(gaps) > 1 / SAVING_SHARE and max(gaps) < 1 / SAVING_SHARE + 2

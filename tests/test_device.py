@@ -1,12 +1,14 @@
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from lesion import device
-from lesion.device import arithmetic, autocast, memory_named, prepare
+from lesion.device import arithmetic, autocast, has_bfloat16, memory_named, prepare
 from lesion.errors import InputError
 
 CPU = torch.device("cpu")
@@ -47,6 +49,7 @@ def test_without_a_gpu_the_processor_computes():
 def test_each_process_takes_a_gpu_of_its_own(monkeypatch, rank):
     taken = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     if rank:
@@ -54,11 +57,22 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch, rank):
     assert prepare(1) == torch.device("cuda", int(rank or 0)) == taken[0]
 
 
-def test_arithmetic_names_torch_instructions_and_threads():
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match="3 processes or more for 2 GPUs"):
+        prepare(1)
+
+
+def test_arithmetic_names_versions_instructions_and_threads():
     torch.set_num_threads(2)
     found = arithmetic(CPU)
     assert found == {
         "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "numpy": np.__version__,
+        "bfloat16": int(has_bfloat16(CPU)),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "processor_threads": 2,
     }
@@ -66,6 +80,7 @@ def test_arithmetic_names_torch_instructions_and_threads():
 
 def test_arithmetic_of_a_gpu_is_named_by_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert arithmetic(torch.device("cuda", 0))["processor"] == "NVIDIA H200"
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import encoder
-from lesion import encoders
+from lesion import pretrained
+from lesion.encoders import TorchvisionEncoder
 from lesion.errors import InputError
 from project import copy_of_stages, run, set_params
 
@@ -37,7 +38,7 @@ def placed(project: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     weights = SimpleNamespace(url=f"https://example.org/{name}")
-    monkeypatch.setattr(encoders, "imagenet_weights", lambda _: weights)
+    monkeypatch.setattr(pretrained, "imagenet_weights", lambda _: weights)
     return content
 
 
@@ -122,4 +123,4 @@ def test_torchvisions_file_becomes_an_encoder(project, monkeypatch):
         "file": "mobilenet_v2-b0353104.pth",
     }
     weights = torch.load("pretrained/imagenet.pth", weights_only=True)
-    encoders.TorchvisionEncoder("mobilenet_v2", 5, weights)
+    TorchvisionEncoder("mobilenet_v2", 5, weights)

@@ -137,6 +137,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_the_uninterrupted_one(
     assert stopped.lines[-1] == f"stopped after step {step}; the next run goes on there"
     assert not (project / "model").exists()
 
+    (project / "metrics/history.csv").unlink(missing_ok=True)  # as DVC does before a run
     went_on = stage(project)
     assert went_on.status == 0
     assert went_on.lines[0] == f"going on after step {step} of {STEPS}"
@@ -154,7 +155,7 @@ def test_a_training_may_be_interrupted_again_and_again(
 
 
 # A crash leaves what was saved last: at an epoch's end, or in its middle where steps are slow.
-@pytest.mark.parametrize(("longest", "kept"), [(checkpoint.LONGEST, 4), (0.0, 6)])
+@pytest.mark.parametrize(("longest", "kept"), [(checkpoint.INTERVAL, 4), (0.0, 6)])
 def test_a_training_that_crashed_goes_on_from_what_was_saved_last(
     project: Path,
     whole: Path,
@@ -163,8 +164,8 @@ def test_a_training_that_crashed_goes_on_from_what_was_saved_last(
     longest: float,
     kept: int,
 ) -> None:
-    monkeypatch.setattr(checkpoint, "LONGEST", longest)
-    monkeypatch.setattr(checkpoint, "SHARE", 1e9)  # saving costs nothing
+    monkeypatch.setattr(checkpoint, "INTERVAL", longest)
+    monkeypatch.setattr(checkpoint, "SAVING_SHARE", 1e9)  # saving costs nothing
 
     class Crash(Exception):
         pass

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 ZOOM = 0.25  # natural logarithm of the scale
 STRETCH = 0.10  # the same, of one axis against the other
 SHIFT = 0.10  # share of half the image
-CROPPED = 0.2  # share of the images of which a random part fills the square
-CROP = 0.7  # natural logarithm of that part's enlargement
+ROTATION = math.pi / 4  # radians, beside the quarter turns
+CROP = 0.7  # natural logarithm of the enlargement of a random part that fills the square
+CROPPED = 0.2  # share of the images to which that happens, at any strength above 0
 
 # Largest changes of colour, each at strength 1.
 BRIGHTNESS = 0.25  # share of full scale
@@ -37,7 +38,7 @@ OPACITY = (0.5, 1.0)
 DARKEST_TO_LIGHTEST = (0.0, 0.3)  # of a hair, share of full scale
 
 # Luma and the two colour differences of ITU-R BT.601 from RGB.
-YUV = torch.tensor(
+YCBCR = torch.tensor(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 )
 
@@ -72,7 +73,7 @@ class Augmentation:
 
     def __init__(self, mirror: bool, geometry: float, colour: float, hairs: float) -> None:
         self.mirror, self.geometry, self.colour, self.hairs = mirror, geometry, colour, hairs
-        self._layers: dict[int, Tensor] = {}  # by side, since images may grow in training
+        self._layers: dict[int, Tensor] = {}  # by the side of the images
 
     def draw(self, count: int, generator: torch.Generator) -> Variation:
         """The variation of `count` images; `generator` lives on the CPU."""
@@ -123,7 +124,7 @@ class Augmentation:
             return (torch.rand(count, generator=generator) * 2 - 1) * limit * self.geometry
 
         turn = torch.randint(4, (count,), generator=generator) * (math.pi / 2) * self.mirror
-        turn = turn + uniform(math.pi / 4)
+        turn = turn + uniform(ROTATION)
         flip = torch.randint(2, (count,), generator=generator) * 2 - 1
         flip = flip if self.mirror else torch.ones(count)
         scale, stretch = uniform(ZOOM).exp(), uniform(STRETCH).exp()
@@ -162,7 +163,7 @@ def _colour_matrices(turn: Tensor, factor: Tensor, light: Tensor) -> Tensor:
     chroma[:, 0, 0] = 1  # luma stays
     chroma[:, 1, 1], chroma[:, 1, 2] = cos, -sin
     chroma[:, 2, 1], chroma[:, 2, 2] = sin, cos
-    return light[:, :, None] * (torch.linalg.inv(YUV) @ chroma @ YUV)
+    return light[:, :, None] * (torch.linalg.inv(YCBCR) @ chroma @ YCBCR)
 
 
 def _recolour(images: Tensor, variation: Variation) -> Tensor:
@@ -171,7 +172,7 @@ def _recolour(images: Tensor, variation: Variation) -> Tensor:
     # Contrast is about the image's mean, which the other light has moved.
     mean = (variation.colour @ images.mean((2, 3))[..., None]).mean(1)  # B×1
     offset = mean * (1 - variation.contrast[:, None]) + variation.brightness[:, None]
-    pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # B×HW×3, as it lies in memory
+    pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # B×HW×3
     pixels = torch.baddbmm(offset[:, None], pixels, matrices.mT)
     return pixels.clamp_(0, 1).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
 

@@ -9,12 +9,13 @@ import torch
 
 from lesion.files import write_bytes
 
-SHARE = 0.02  # of the time, at most, that saving may take
-LONGEST = 10.0  # seconds of work, at least, between two savings in the middle of an epoch
+SAVING_SHARE = 0.02  # of the time, at most
+HASH = 32  # bytes of a SHA-256
+INTERVAL = 10.0  # seconds of work between two savings in the middle of an epoch
 
 
 class Checkpoint:
-    """A file for the state of one run, named by its fingerprint.
+    """A file for the state of one run, marked with its fingerprint.
 
     Another fingerprint means other parameters, data, code or arithmetic: going on from there would
     give a result that no run from the start can give.
@@ -31,16 +32,18 @@ class Checkpoint:
         `at_rest`: an epoch has just ended.
         """
         worked = time.monotonic() - self._saved
-        return worked > self._cost / SHARE and (at_rest or worked > LONGEST)
+        return worked > self._cost / SAVING_SHARE and (at_rest or worked > INTERVAL)
 
     def save(self, state: dict) -> None:
         """Replaces what was saved before."""
         start = time.monotonic()
         buffer = io.BytesIO()
+        buffer.write(bytes(HASH))
         torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
-        content = buffer.getvalue()
         # The hash goes first: torch reads a file with damaged numbers as if they were right.
-        write_bytes(self.path, hashlib.sha256(content).digest() + content)
+        whole = buffer.getbuffer()
+        whole[:HASH] = hashlib.sha256(whole[HASH:]).digest()
+        write_bytes(self.path, whole)
         self._saved = time.monotonic()
         self._cost = self._saved - start
 
@@ -49,10 +52,10 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            whole = self.path.read_bytes()
-            if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+            whole = memoryview(self.path.read_bytes())
+            if hashlib.sha256(whole[HASH:]).digest() != whole[:HASH]:
                 raise ValueError("its hash differs")
-            content = torch.load(io.BytesIO(whole[32:]), map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(whole[HASH:]), map_location="cpu", weights_only=True)
             fingerprint, state = content["fingerprint"], content["state"]
         except Exception as error:  # torch raises many kinds for a file that is not its own
             reason = (str(error).splitlines() or [type(error).__name__])[0]

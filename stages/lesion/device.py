@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,17 +34,23 @@ def prepare(threads: int) -> torch.device:
     torch.backends.cudnn.benchmark = False
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))  # torchrun's count
+    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
+    rank, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if rank >= count:
+        raise InputError(f"{rank + 1} processes or more for {count} GPUs; expected one for each")
+    device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
     return device
 
 
 def arithmetic(device: torch.device) -> dict[str, str | int]:
-    """What rounding depends on: the version of torch, the processor, the number of threads."""
+    """What random numbers and rounding depend on: versions, the processor, its threads."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _instructions()
     return {
-        "torch": torch.__version__,
+        "torch": torch.__version__,  # with the version of CUDA
+        **{package: version(package) for package in ("torchvision", "numpy")},
         "processor": name,
+        "bfloat16": int(has_bfloat16(device)),
         "processor_threads": torch.get_num_threads(),
     }
 

@@ -1,12 +1,12 @@
 """One training by several processes, on one machine or more, as `torchrun` starts them.
 
 Each has its part of every batch; gradients and the statistics of batch normalisation are those of
-the whole batch, so that the weights are those of one process but for rounding.
+the whole batch, so that the weights are those of one process but for rounding (and for blocks that
+an encoder skips at random). Each process has to call what shares, at the same step.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ ALONE = Process(0, 1)
 @contextmanager
 def joined() -> Iterator[Process]:
     """This process among those that `torchrun` started; alone, where it did not start it."""
-    if "WORLD_SIZE" not in os.environ:
+    if not distributed.is_torchelastic_launched():
         yield ALONE
         return
     # Flags and checkpoints travel between processors, gradients between GPUs.

@@ -1,18 +1,10 @@
-"""Encoders from torchvision, with the layers and the weights of its ImageNet classifiers.
-
-Nothing here falls back to random weights: what cannot be had, or is not what its name says, stops.
-"""
+"""Encoders with the layers of torchvision's ImageNet classifiers."""
 
 from __future__ import annotations
 
-import hashlib
-from http.client import HTTPException
-from pathlib import Path
-from urllib.parse import urlparse
-
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet, WeightsEnum, get_model, get_model_weights
+from torchvision.models import ResNet, get_model
 from torchvision.ops import Conv2dNormActivation
 
 from lesion.errors import InputError
@@ -37,7 +29,7 @@ class TorchvisionEncoder(nn.Module):
         if weights is not None:
             try:
                 classifier.load_state_dict(weights)
-            except RuntimeError:
+            except (RuntimeError, TypeError):
                 raise InputError(f"the weights are not those of {name}; run `dvc repro`") from None
         levels = _levels(_layers(classifier))
         if not min(levels) < depth <= max(levels):
@@ -55,41 +47,6 @@ class TorchvisionEncoder(nn.Module):
             x = block(x)
             features.append(x)
         return features
-
-
-def fetch_weights(name: str) -> Path:
-    """Where torchvision's ImageNet weights of `name` lie, after they were fetched if need be.
-
-    torchvision's own loader fetches them, into `TORCH_HOME`. The hash in the file's name is
-    compared also with a file that was there before, which torchvision would not do.
-
-    Raises:
-        InputError: they cannot be fetched, or are not what the file's name says.
-    """
-    weights = imagenet_weights(name)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
-    if not path.exists():
-        try:
-            weights.get_state_dict(progress=False, check_hash=True)
-        except (OSError, HTTPException, RuntimeError) as error:  # the last: another hash
-            raise InputError(
-                f"{weights.url}: {error}; expected the ImageNet weights of encoder {name}: "
-                f"put that file at {path}, or set TORCH_HOME to a folder with "
-                f"hub/checkpoints/{path.name}"
-            ) from None
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    wanted = path.stem.rpartition("-")[2]
-    if not found.startswith(wanted):
-        raise InputError(
-            f"{path}: its SHA-256 begins with {found[: len(wanted)]}, expected {wanted}; "
-            "remove it, and it is fetched again"
-        )
-    return path
-
-
-def imagenet_weights(name: str) -> WeightsEnum:
-    """torchvision's entry for the weights: the first ones, which each of its networks has."""
-    return get_model_weights(name).IMAGENET1K_V1
 
 
 def _layers(classifier: nn.Module) -> list[nn.Module]:

@@ -13,8 +13,8 @@ def fingerprint(params: BaseModel, files: Iterable[Path], machine: dict[str, str
     """SHA-256 (64 hexadecimal digits) of the parameters, the files, the running code, and of what
     `machine` says of the processors, on which rounding depends.
 
-    The code is the stage's script and the modules of this package that it has imported: the same
-    files as its `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
+    The code is the stage's script and the modules of this package that it has imported, of the
+    files that are its `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
     """
     code = file_hashes(_running_code())
     return _digest(

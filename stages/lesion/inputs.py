@@ -1,5 +1,7 @@
 """From the bytes of a photograph to the numbers that the network takes."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,14 @@ def to_unit(images: Tensor) -> Tensor:
 
 def to_model_input(images: Tensor) -> Tensor:
     """`images`, B×3×H×W in [0, 1], with the mean and deviation that the network expects."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    deviation = torch.tensor(DEVIATION, device=images.device).view(3, 1, 1)
+    mean, deviation = _statistics(images.device)
     return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    # Once a device: copying them to a GPU waits for it.
+    mean, deviation = (
+        torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, DEVIATION)
+    )
+    return mean, deviation

@@ -1,15 +1,15 @@
 """How learning rate and momentum change over a training, as functions of how far it has come.
 
 A schedule takes the share of the steps that are done, in [0, 1), and gives the share of the highest
-learning rate and the momentum (AdamW's first beta) of the next step. Without a state of its own, it
-is right after any interruption.
+learning rate and the momentum (AdamW's first beta) of the next step. Without a state of
+its own, it is right after any interruption.
 """
 
 import math
 from collections.abc import Callable
 
 WARM_UP = 0.25  # share of the steps in which one-cycle climbs
-START, END = 1 / 25, 1e-5  # share of the highest rate at the first and last step
+START, END = 1 / 25, 1e-5  # share of the highest rate at the start, and after the last step
 MOMENTUM = 0.9
 LEAST, MOST = 0.85, 0.95  # momentum of one-cycle, low where the rate is high
 

@@ -71,7 +71,8 @@ class Trainer:
     """A U-Net with its optimiser and averaged weights, advanced a step at a time.
 
     Several processes, each with a `process` of its own, share each batch and end with equal
-    weights, those of one process but for rounding.
+    weights: those of one process but for rounding, and for blocks that EfficientNet and ConvNeXt
+    skip at random. `advance` is then called in all of them.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Trainer:
         return np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
 
     def _set_rates(self) -> None:
-        share, momentum = SCHEDULES[self.params.schedule](self.step / self.steps)
+        share, momentum = self._schedule(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.params.lr * group["share"] * share
             group["betas"] = (momentum, SECOND_MOMENT_DECAY)
@@ -216,7 +217,11 @@ class Trainer:
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0 over all epochs."""
-        return self.params.lr * SCHEDULES[self.params.schedule](step / self.steps)[0]
+        return self.params.lr * self._schedule(step)[0]
+
+    def _schedule(self, step: int) -> tuple[float, float]:
+        """Share of the learning rate, and momentum, of a step, counted from 0 over all epochs."""
+        return SCHEDULES[self.params.schedule](step / self.steps)
 
     def _check_losses(self) -> None:
         first = self.epoch * self.steps_per_epoch
@@ -295,7 +300,7 @@ def paired(
 
 def resident(split: Split, device: torch.device) -> Split:
     """The split in a GPU's memory, where it takes up less than half of what is free there."""
-    if device.type != "cuda":
+    if device.type != "cuda" or isinstance(split.images, Tensor):
         return split
     free, _ = torch.cuda.mem_get_info(device)
     if split.images.nbytes + split.masks.nbytes > free / 2:
