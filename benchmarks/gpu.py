@@ -19,8 +19,8 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -31,45 +31,14 @@ from torchvision.io import ImageReadMode, decode_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from preset_values import preset_values
+
+from lesion.batches import Split
 from lesion.device import prepare
 from lesion.model import build_model
 from lesion.predict import Predictor
-from lesion.training import Split, Trainer, dice_and_iou
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The parameters of a training, as in params.yaml, and the size of its images."""
-
-    image_size: int
-    epochs: int
-    batch_size: int
-    lr: float
-    encoder: str = "mobilenet_v2"
-    width: int = 16
-    depth: int = 5
-    seed: int = 0
-    encoder_lr: float = 0.3
-    schedule: str = "one_cycle"
-    loss: str = "bce_dice"
-    weight_decay: float = 0.01
-    average_decay: float = 0.98
-    mirror: bool = True
-    geometry: float = 0.5
-    colour: float = 0.5
-    hairs: float = 0.1
-    precision: str = "auto"
-    tta: bool = False
-
-
-RECIPES = {
-    "notebook": Recipe(
-        256, 5, 8, 1e-4, "none", 64, 4, schedule="constant", loss="bce", weight_decay=0,
-        average_decay=0, mirror=False, geometry=0, colour=0, hairs=0, precision="float32",
-    ),
-    "ten seconds": Recipe(128, 4, 32, 2e-3, geometry=0.3, colour=0.3),
-    "five minutes": Recipe(256, 40, 32, 2e-3, average_decay=0.998, geometry=0.7, tta=True),
-}  # fmt: skip
+from lesion.training import Trainer
+from lesion.validation import dice_and_iou
 
 
 def main() -> None:
@@ -82,8 +51,8 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, required=True, help="torchvision's file for the encoder"
     )
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--epochs", type=int, help="instead of a recipe's own")
+    parser.add_argument("--presets", nargs="+", default=["notebook", "ten-seconds", "gpu"])
+    parser.add_argument("--epochs", type=int, help="instead of a preset's own")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--compile", choices=["default", "reduce-overhead", "max-autotune"])
     given = parser.parse_args()
@@ -93,26 +62,25 @@ def main() -> None:
     print(f"{name}, torch {torch.__version__}, compile {given.compile}")
     weights = torch.load(given.weights, map_location="cpu", weights_only=True)
     originals = read_splits(given.images, given.masks, given.index)
-    for name in given.recipes:
+    for name in given.presets:
         for seed in range(given.seeds):
-            recipe = replace(RECIPES[name], seed=seed)
-            if given.epochs:
-                recipe = replace(recipe, epochs=given.epochs)
-            print(name, f"seed {seed}", measure(recipe, originals, weights, device, given.compile))
+            knobs = SimpleNamespace(**preset_values(name), seed=seed)
+            knobs.epochs = given.epochs or knobs.epochs
+            print(name, f"seed {seed}", measure(knobs, originals, weights, device, given.compile))
 
 
 def measure(
-    recipe: Recipe,
+    knobs: SimpleNamespace,
     originals: dict[str, Split],
     weights: dict[str, torch.Tensor],
     device: torch.device,
     mode: str | None,
 ) -> str:
-    splits = {name: shrunk(split, recipe.image_size) for name, split in originals.items()}
-    imagenet = None if recipe.encoder == "none" else weights
+    splits = {name: shrunk(split, knobs.image_size) for name, split in originals.items()}
+    imagenet = None if knobs.encoder == "none" else weights
     finish(device)
     start = time.perf_counter()
-    trainer = Trainer(recipe, splits["train"], splits["validation"], device, imagenet)
+    trainer = Trainer(knobs, splits["train"], splits["validation"], device, imagenet)
     if mode:
         trainer.network = torch.compile(trainer.network, mode=mode)
     marks = []
@@ -126,18 +94,18 @@ def measure(
     (first, begin), (last, end) = marks[-2:]
     rate = (last - first) * trainer.batch_size / (end - begin)
 
-    network = build_model(recipe).to(device, memory_format=torch.channels_last)
+    network = build_model(knobs).to(device, memory_format=torch.channels_last)
     network.load_state_dict(trainer.best)
-    dice, iou = test_scores(Predictor(network, recipe.precision, recipe.tta), originals, splits)
+    dice, iou = test_scores(Predictor(network, knobs.precision, knobs.tta), originals, splits)
     thresholded = torch.where(iou >= 0.65, iou, 0)
     return (
         f"{seconds:.1f} s, {rate:.0f} images/s, test Dice {dice.mean():.4f} IoU {iou.mean():.4f} "
-        f"thresholded {thresholded.mean():.4f}" + on_gpu(recipe, splits, device, rate, imagenet)
+        f"thresholded {thresholded.mean():.4f}" + on_gpu(knobs, splits, device, rate, imagenet)
     )
 
 
 def on_gpu(
-    recipe: Recipe,
+    knobs: SimpleNamespace,
     splits: dict[str, Split],
     device: torch.device,
     rate: float,
@@ -146,7 +114,7 @@ def on_gpu(
     """Share of the bfloat16 rate, and of the time that the GPU waits."""
     if device.type != "cuda":
         return ""
-    trainer = Trainer(recipe, splits["train"], splits["validation"], device, imagenet)
+    trainer = Trainer(knobs, splits["train"], splits["validation"], device, imagenet)
     with FlopCounterMode(display=False) as counter:
         trainer.advance()
     for _ in range(5):

@@ -23,8 +23,7 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 from measure import machine, measure, stages_in, table
-
-from project import ROOT
+from preset_values import preset_values
 
 SCORES = ("dice", "iou", "thresholded_iou")
 STAGES = ("download", "preprocess", "encoder", "train", "evaluate")
@@ -58,7 +57,7 @@ def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
     # Of a run that was broken off, a training that goes on would be timed in part.
     shutil.rmtree(folder, ignore_errors=True)
     runs.mkdir(exist_ok=True)
-    stages_in(folder, **values(preset), seed=seed)
+    stages_in(folder, **preset_values(preset), seed=seed)
     (folder / "data").symlink_to(data.resolve())
     seconds = {}
     for stage in STAGES:
@@ -66,12 +65,6 @@ def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
         seconds[stage] = measure([sys.executable, f"stages/{stage}.py"], folder).seconds
     done.write_text(json.dumps(seconds, indent=2) + "\n")
     return folder
-
-
-def values(preset: str) -> dict[str, str]:
-    """The parameters that a preset changes, as it writes them."""
-    words = (ROOT / "presets" / preset).read_text().split()
-    return dict(word.split("=") for word in words if word != "-S")
 
 
 def per_image(runs: list[Path]) -> pd.DataFrame:

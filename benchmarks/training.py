@@ -28,9 +28,10 @@ from measure import machine, spread, table
 from torch.utils.flop_counter import FlopCounterMode
 
 import lesion.training
+from lesion.batches import Split
 from lesion.device import has_bfloat16, prepare
 from lesion.predict import Predictor
-from lesion.training import Split, Trainer
+from lesion.training import Trainer
 
 IMAGES = 512
 

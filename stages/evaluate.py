@@ -18,10 +18,9 @@ import torch
 
 from lesion import params, tracking
 from lesion.archives import ArchiveReader
-from lesion.arrays import load_arrays, load_index
+from lesion.arrays import load_split
 from lesion.cli import run
 from lesion.device import prepare
-from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
 from lesion.header import WEIGHTS_FILE
 from lesion.images import decode_mask, encode_mask
@@ -52,13 +51,7 @@ def main() -> None:
     with whole_folder(PREDICTIONS) as folder:
         for split in SPLITS:
             (folder / split).mkdir()
-            index = load_index(ARRAYS, split)
-            images, _ = load_arrays(ARRAYS, split)
-            if len(index) != len(images):
-                raise InputError(
-                    f"{ARRAYS}/index.csv: {len(index)} {split} rows; expected {len(images)}, one "
-                    "an image; run `dvc repro preprocess`"
-                )
+            index, images, _ = load_split(ARRAYS, split)
             maps = probability_maps(predictor, images, device, split)
             confusions = score_split(index, maps, knobs.threshold, folder / split)
             summaries[split] = summarise(confusions)

@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 
 from lesion import interrupt, params, tracking
-from lesion.arrays import array_path, load_arrays, load_index
+from lesion.arrays import array_path, load_split
+from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.cli import run
 from lesion.device import arithmetic, memory_named, prepare
@@ -31,7 +32,7 @@ from lesion.fingerprint import data_hash, fingerprint
 from lesion.header import WEIGHTS_FILE, Header
 from lesion.predict import Predictor
 from lesion.progress import Progress
-from lesion.training import EpochRecord, Split, Trainer
+from lesion.training import EpochRecord, Trainer
 from lesion.weights import load_model, save_weights
 
 ARRAYS = Path("arrays")
@@ -50,8 +51,8 @@ def main() -> None:
     with joined() as process, memory_named(device, knobs):
         trainer = Trainer(
             knobs,
-            load_split("train"),
-            load_split("validation"),
+            load("train"),
+            load("validation"),
             device,
             imagenet=load_imagenet() if pretrained else None,
             process=process,
@@ -130,15 +131,9 @@ def keep_best(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
     log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)
 
 
-def load_split(split: str) -> Split:
-    images, masks = load_arrays(ARRAYS, split)
-    ids = load_index(ARRAYS, split)["id"].tolist()
-    if len(ids) != len(images):
-        raise InputError(
-            f"{ARRAYS}/index.csv: {len(ids)} {split} rows; expected {len(images)}, one an image; "
-            "run `dvc repro preprocess`"
-        )
-    return Split(images, masks, ids)
+def load(split: str) -> Split:
+    index, images, masks = load_split(ARRAYS, split)
+    return Split(images, masks, index["id"].tolist())
 
 
 def load_imagenet() -> dict[str, torch.Tensor]:

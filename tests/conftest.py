@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from lesion.batches import Split
 from lesion.synthetic import lesion_image, write_archives
-from lesion.training import Split
 
 ROOT = Path(__file__).resolve().parents[1]
 

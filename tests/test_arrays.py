@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.arrays import INDEX, RowFile, array_path, load_arrays, load_index
+from lesion.arrays import INDEX, RowFile, array_path, load_arrays, load_index, load_split
 from lesion.errors import InputError
 
 
@@ -150,3 +150,19 @@ def test_saved_rows_are_loaded_as_a_splits_arrays(tmp_path):
             file.save(array_path(tmp_path, "test", kind), [2, 0])
     loaded = load_arrays(tmp_path, "test")
     assert np.array_equal(loaded[0], images[[2, 0]]) and np.array_equal(loaded[1], masks[[2, 0]])
+
+
+def test_a_split_is_its_index_and_as_many_images_and_masks(folder):
+    table = pd.DataFrame({"id": ["a", "b", "c", "d"], "split": ["train", "test", "train", "train"]})
+    table.to_csv(folder / INDEX, index=False)
+    index, images, masks = load_split(folder, "train")
+    assert index["id"].tolist() == ["a", "c", "d"]
+    assert np.array_equal(images, load_arrays(folder, "train")[0])
+    assert np.array_equal(masks, load_arrays(folder, "train")[1])
+
+
+@pytest.mark.parametrize("rows", [0, 2, 4])
+def test_an_index_of_another_length_than_the_arrays_is_refused(folder, rows):
+    pd.DataFrame({"id": range(rows), "split": "train"}).to_csv(folder / INDEX, index=False)
+    with pytest.raises(InputError, match=rf"{INDEX}: {rows} train rows; expected 3, one an image"):
+        load_split(folder, "train")

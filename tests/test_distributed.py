@@ -185,7 +185,8 @@ def test_parts_of_a_batch_follow_each_other(rank, count):
 
 
 def test_a_process_alone_shares_nothing(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")  # which other launchers leave in the environment
     model, values = torch.nn.BatchNorm2d(2), torch.ones(2)
     with joined() as process:
         assert process == ALONE and process.writes

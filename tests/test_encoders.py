@@ -1,18 +1,17 @@
 import copy
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 
+from lesion.architecture import ENCODERS
 from lesion.encoders import TorchvisionEncoder
 from lesion.errors import InputError
-from lesion.params import Encoder
 from lesion.unet import UNet
 
-NAMES = get_args(Encoder)[1:]
+NAMES = ENCODERS[1:]
 CHANNELS = {
     "mobilenet_v2": {1: 16, 2: 24, 3: 32, 4: 96, 5: 320},
     "mobilenet_v3_small": {1: 16, 2: 16, 3: 24, 4: 48, 5: 96},

@@ -1,11 +1,11 @@
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from lesion import params
+from lesion.architecture import ENCODERS
 from lesion.errors import InputError
 
 NUMBERS = ["image_size", "width", "depth", "epochs", "batch_size", "panel_images"]
@@ -219,5 +219,4 @@ def test_parameter_that_two_stages_share_has_one_definition():
 def test_every_encoder_that_can_be_named_is_one_that_torchvision_has():
     from torchvision.models import list_models
 
-    names = get_args(params.Encoder)
-    assert names[0] == "none" and set(names[1:]) <= set(list_models())
+    assert ENCODERS[0] == "none" and set(ENCODERS[1:]) <= set(list_models())

@@ -11,14 +11,15 @@ from torchvision.models import get_model
 
 from lesion import training
 from lesion.augment import Augmentation
+from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.distributed import Process
 from lesion.errors import InputError
 from lesion.loss import LOSSES
 from lesion.params import TrainParams
-from lesion.scores import Confusion
-from lesion.training import EpochRecord, Split, Trainer, dice_and_iou, score_rows
+from lesion.training import EpochRecord, Trainer
 from lesion.unet import UNet
+from lesion.validation import score_rows
 
 CPU = torch.device("cpu")
 ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
@@ -263,15 +264,6 @@ def test_mapped_arrays_give_what_arrays_in_memory_give(trainer, train_split, tmp
     )
 
 
-def test_tensors_give_what_arrays_give(train_split):
-    images, masks = map(torch.from_numpy, (train_split.images, train_split.masks))
-    rows = np.array([5, 0, 2])
-    assert_same(
-        training.load_batch(Split(images, masks, train_split.ids), rows, CPU),
-        training.load_batch(train_split, rows, CPU),
-    )
-
-
 @pytest.mark.parametrize("network", [{"width": 8}, {**ENCODER, "pretrained": True}], ids=str)
 def test_loss_falls_and_dice_rises_on_a_few_synthetic_images(trainer, network):
     still = {"mirror": False, "geometry": 0.0, "colour": 0.0, "hairs": 0.0}
@@ -366,7 +358,9 @@ def test_best_weights_are_those_of_the_first_epoch_of_the_highest_validation_dic
     network.load_state_dict(running.best)
     record = running.best_record
     expected = (record.val_loss, record.val_dice, record.val_iou)
-    assert means(network, validation_split, 4) == pytest.approx(expected)
+    rows = np.arange(len(validation_split))
+    totals = score_rows(network, validation_split, rows, 4, CPU, running.params)
+    assert (totals / len(validation_split)).tolist() == pytest.approx(expected)
 
 
 def test_an_epoch_that_is_no_better_leaves_the_best_weights_alone(trainer):
@@ -480,47 +474,6 @@ def test_where_reading_a_loss_waits_it_is_read_now_and_then_and_at_each_epochs_e
     monkeypatch.setattr(running, "_validate", lambda: [0.0, 0.0, 0.0])
     finish(running)
     assert read == [3, 6, 8]
-
-
-def means(network: UNet, split: Split, batch_size: int) -> list[float]:
-    rows = np.arange(len(split))
-    totals = score_rows(network, split, rows, batch_size, CPU, settings())
-    return (totals / len(split)).tolist()
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
-def test_evaluation_does_not_depend_on_the_batch_size(train_split, validation_split, batch_size):
-    torch.manual_seed(0)
-    network = UNet(2, 2).eval()
-    for split in (train_split, validation_split):
-        whole = means(network, split, len(split))
-        assert means(network, split, batch_size) == pytest.approx(whole)
-
-
-def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
-    torch.manual_seed(0)
-    network, rows = UNet(2, 2).eval(), np.arange(len(train_split))
-    whole, *parts = (
-        score_rows(network, train_split, part, 3, CPU, settings())
-        for part in (rows, rows[0::3], rows[1::3], rows[2::3], rows[:0])
-    )
-    torch.testing.assert_close(sum(parts), whole)
-    assert not parts[-1].any()
-
-
-def test_dice_and_iou_agree_with_the_scores():
-    rng = np.random.default_rng(0)
-    shares = list(product([0, 0.2, 0.7, 1], repeat=2))
-    predictions, masks = (
-        np.stack([rng.random((6, 7)) < pair[which] for pair in shares])[:, None]
-        for which in range(2)
-    )
-    dice, iou = dice_and_iou(torch.from_numpy(predictions), torch.from_numpy(masks))
-    assert dice.shape == iou.shape == (16,)
-    for row, (prediction, mask) in enumerate(zip(predictions, masks, strict=True)):
-        confusion = Confusion.between(prediction, mask)
-        assert dice[row].item() == pytest.approx(confusion.dice)
-        assert iou[row].item() == pytest.approx(confusion.iou)
 
 
 def test_training_loop_needs_neither_mlflow_nor_anything_that_reads_files(root):

@@ -3,7 +3,7 @@
 from typing import Literal, Protocol, get_args
 
 # Those of torchvision whose layers follow each other and halve the resolution five times.
-Encoder = Literal[
+EncoderName = Literal[
     "none",
     "mobilenet_v2",
     "mobilenet_v3_small",
@@ -30,12 +30,12 @@ Encoder = Literal[
     "convnext_large",
 ]
 
-ENCODERS: tuple[str, ...] = get_args(Encoder)
+ENCODERS: tuple[str, ...] = get_args(EncoderName)
 
 
 class Architecture(Protocol):
     """Parameters, or a weights file's header."""
 
-    encoder: Encoder
+    encoder: EncoderName
     width: int
     depth: int

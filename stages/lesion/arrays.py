@@ -70,6 +70,22 @@ def load_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, masks
 
 
+def load_split(folder: Path, split: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The index of a split (`load_index`), and its images and masks (`load_arrays`).
+
+    Raises:
+        InputError: a file is missing or of another kind, or they differ in length.
+    """
+    index = load_index(folder, split)
+    images, masks = load_arrays(folder, split)
+    if len(index) != len(images):
+        raise InputError(
+            f"{folder / INDEX}: {len(index)} {split} rows; expected {len(images)}, one an image; "
+            "run `dvc repro preprocess`"
+        )
+    return index, images, masks
+
+
 def load_index(folder: Path, split: str) -> pd.DataFrame:
     """Id, original height and width, archives and members of each row of a split's arrays."""
     try:

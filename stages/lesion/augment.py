@@ -107,8 +107,7 @@ class Augmentation:
         Results are of the same kind; what an affine transform brings in from outside is the
         image's reflection.
         """
-        varies = self.mirror or self.geometry
-        if varies:
+        if self.mirror or self.geometry:
             grid = F.affine_grid(variation.geometry, list(images.shape), align_corners=False)
             both = torch.cat([images, masks], dim=1)
             both = F.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
@@ -121,7 +120,7 @@ class Augmentation:
 
     def _affine(self, count: int, generator: torch.Generator) -> Tensor:
         def uniform(limit: float) -> Tensor:
-            return (torch.rand(count, generator=generator) * 2 - 1) * limit * self.geometry
+            return _centred(count, generator) * limit * self.geometry
 
         turn = torch.randint(4, (count,), generator=generator) * (math.pi / 2) * self.mirror
         turn = turn + uniform(ROTATION)
@@ -133,7 +132,7 @@ class Augmentation:
         cropped = torch.rand(count, generator=generator) < CROPPED
         part = torch.where(cropped, (-uniform(CROP).abs()).exp(), 1.0)
         scale, room = scale * part, 1 - part
-        x, y = x + room * _signs(count, generator), y + room * _signs(count, generator)
+        x, y = x + room * _centred(count, generator), y + room * _centred(count, generator)
 
         cos, sin = turn.cos(), turn.sin()
         rows = [
@@ -150,7 +149,7 @@ class Augmentation:
         return images.lerp(variation.tone.view(-1, 1, 1, 1).expand_as(images), cover)
 
 
-def _signs(count: int, generator: torch.Generator) -> Tensor:
+def _centred(count: int, generator: torch.Generator) -> Tensor:
     """`count` values spread evenly over [-1, 1]."""
     return torch.rand(count, generator=generator) * 2 - 1
 

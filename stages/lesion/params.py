@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from lesion.architecture import Encoder
+from lesion.architecture import EncoderName
 from lesion.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
@@ -48,7 +48,7 @@ class PreprocessParams(StageParams):
 
 
 class EncoderParams(StageParams):
-    encoder: Encoder
+    encoder: EncoderName
 
 
 class TrainParams(StageParams):
@@ -56,7 +56,7 @@ class TrainParams(StageParams):
     threads: Threads
     precision: Precision
     resize: Resize
-    encoder: Encoder
+    encoder: EncoderName
     width: Annotated[int, Field(ge=1, le=1024)]
     depth: Annotated[int, Field(ge=1, le=8)]
     epochs: Annotated[int, Field(ge=1)]

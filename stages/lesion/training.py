@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from lesion.augment import Augmentation
+from lesion.batches import Split, load_batch, resident
 from lesion.device import autocast
 from lesion.distributed import ALONE, Process
 from lesion.errors import InputError
-from lesion.inputs import to_model_input, to_unit
+from lesion.inputs import to_model_input
 from lesion.loss import LOSSES
 from lesion.model import build_model
 from lesion.schedule import SCHEDULES
 from lesion.unet import UNet
+from lesion.validation import dice_and_iou, score_rows
 
 if TYPE_CHECKING:
     from lesion.params import TrainParams
@@ -33,21 +35,6 @@ if TYPE_CHECKING:
 LARGEST_GRADIENT = 1.0  # norm; gradients beyond it are scaled down to it
 SECOND_MOMENT_DECAY = 0.999  # AdamW's
 STEPS_UNREAD = 50  # on a GPU, after so many the losses are read; reading waits for the device
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images (N×H×W×3) and masks (N×H×W of 0 and 1) of one split, uint8, and their ids.
-
-    They are arrays in memory, arrays mapped from disk, or tensors on a GPU.
-    """
-
-    images: np.ndarray | Tensor
-    masks: np.ndarray | Tensor
-    ids: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @dataclass(frozen=True)
@@ -296,64 +283,3 @@ def paired(
         for network in (one, other)
     )
     return first, second
-
-
-def resident(split: Split, device: torch.device) -> Split:
-    """The split in a GPU's memory, where it takes up less than half of what is free there."""
-    if device.type != "cuda" or isinstance(split.images, Tensor):
-        return split
-    free, _ = torch.cuda.mem_get_info(device)
-    if split.images.nbytes + split.masks.nbytes > free / 2:
-        return split
-    images, masks = (
-        torch.from_numpy(np.array(array)).to(device) for array in (split.images, split.masks)
-    )
-    return Split(images, masks, split.ids)
-
-
-def load_batch(split: Split, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (B×3×H×W in [0, 1]) and masks (B×1×H×W of 0 and 1) of `rows`, float32."""
-    if isinstance(split.images, Tensor):
-        where = torch.from_numpy(rows).to(device, non_blocking=True)
-        images, masks = split.images[where], split.masks[where]
-    else:
-        images, masks = (
-            torch.from_numpy(array[rows]).to(device, non_blocking=True)
-            for array in (split.images, split.masks)
-        )
-    return to_unit(images), masks[:, None].float()
-
-
-@torch.no_grad()
-def score_rows(
-    model: nn.Module,
-    split: Split,
-    rows: np.ndarray,
-    batch_size: int,
-    device: torch.device,
-    params: TrainParams,
-) -> Tensor:
-    """Loss, Dice and IoU at the arrays' own resolution, summed over the images `rows`."""
-    totals = torch.zeros(3, dtype=torch.float64, device=device)
-    for start in range(0, len(rows), batch_size):
-        images, masks = load_batch(split, rows[start : start + batch_size], device)
-        with autocast(device, params.precision):
-            logits = model(to_model_input(images))
-        loss = LOSSES[params.loss](logits, masks)
-        dice, iou = dice_and_iou(logits > 0, masks > 0.5)
-        totals += torch.stack([loss * len(masks), dice.sum(), iou.sum()])
-    return totals
-
-
-def dice_and_iou(predictions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Dice and Jaccard (IoU) of each image, in [0, 1]; two empty masks agree, hence 1.
-
-    Both arguments are B×1×H×W and bool; both results have B elements.
-    """
-    pixels = (1, 2, 3)
-    overlap = (predictions & masks).sum(pixels)
-    total = predictions.sum(pixels) + masks.sum(pixels)
-    union = total - overlap
-    dice = torch.where(total > 0, 2 * overlap / total, 1.0)
-    iou = torch.where(union > 0, overlap / union, 1.0)
-    return dice, iou

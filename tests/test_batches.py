@@ -1,0 +1,30 @@
+import numpy as np
+import torch
+
+from lesion.batches import Split, load_batch, resident
+
+CPU = torch.device("cpu")
+
+
+def test_tensors_give_what_arrays_give(train_split):
+    images, masks = map(torch.from_numpy, (train_split.images, train_split.masks))
+    rows = np.array([5, 0, 2])
+    resident_batch = load_batch(Split(images, masks, train_split.ids), rows, CPU)
+    for one, other in zip(resident_batch, load_batch(train_split, rows, CPU), strict=True):
+        assert one.dtype == other.dtype == torch.float32 and torch.equal(one, other)
+
+
+def test_a_batch_holds_its_rows_in_their_order(train_split):
+    images, masks = load_batch(train_split, np.array([5, 0]), CPU)
+    assert images.shape == (2, 3, 32, 32) and masks.shape == (2, 1, 32, 32)
+    for place, row in enumerate([5, 0]):
+        expected = torch.from_numpy(train_split.images[row]).permute(2, 0, 1) / 255
+        torch.testing.assert_close(images[place], expected)
+        assert np.array_equal(masks[place, 0], train_split.masks[row])
+
+
+def test_a_split_stays_where_it_is_without_a_gpu_or_room_on_it(train_split, monkeypatch):
+    assert resident(train_split, CPU) is train_split
+    size = train_split.images.nbytes + train_split.masks.nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * size - 1, 10 * size))
+    assert resident(train_split, torch.device("cuda")) is train_split

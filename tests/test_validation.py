@@ -1,0 +1,55 @@
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from lesion.batches import Split
+from lesion.scores import Confusion
+from lesion.unet import UNet
+from lesion.validation import dice_and_iou, score_rows
+
+CPU = torch.device("cpu")
+PARAMS = SimpleNamespace(precision="float32", loss="bce_dice")
+
+
+def means(network: UNet, split: Split, batch_size: int) -> list[float]:
+    rows = np.arange(len(split))
+    totals = score_rows(network, split, rows, batch_size, CPU, PARAMS)
+    return (totals / len(split)).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+def test_evaluation_does_not_depend_on_the_batch_size(train_split, validation_split, batch_size):
+    torch.manual_seed(0)
+    network = UNet(2, 2).eval()
+    for split in (train_split, validation_split):
+        whole = means(network, split, len(split))
+        assert means(network, split, batch_size) == pytest.approx(whole)
+
+
+def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
+    torch.manual_seed(0)
+    network, rows = UNet(2, 2).eval(), np.arange(len(train_split))
+    whole, *parts = (
+        score_rows(network, train_split, part, 3, CPU, PARAMS)
+        for part in (rows, rows[0::3], rows[1::3], rows[2::3], rows[:0])
+    )
+    torch.testing.assert_close(sum(parts), whole)
+    assert not parts[-1].any()
+
+
+def test_dice_and_iou_agree_with_the_scores():
+    rng = np.random.default_rng(0)
+    shares = list(product([0, 0.2, 0.7, 1], repeat=2))
+    predictions, masks = (
+        np.stack([rng.random((6, 7)) < pair[which] for pair in shares])[:, None]
+        for which in range(2)
+    )
+    dice, iou = dice_and_iou(torch.from_numpy(predictions), torch.from_numpy(masks))
+    assert dice.shape == iou.shape == (16,)
+    for row, (prediction, mask) in enumerate(zip(predictions, masks, strict=True)):
+        confusion = Confusion.between(prediction, mask)
+        assert dice[row].item() == pytest.approx(confusion.dice)
+        assert iou[row].item() == pytest.approx(confusion.iou)
