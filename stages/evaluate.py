@@ -1,121 +1,194 @@
 """Scores the trained network as the ISIC challenge does: per image, at its original resolution.
 
-reads   model/, arrays/, raw/ (the original masks)
-writes  metrics/evaluation.json (validation and test: means over images, and pooled pixels),
-        metrics/per_image.csv, predictions/<split>/X_segmentation.png (the challenge's format)
-knobs   threshold, tta, precision, threads (params.yaml)
+reads   model/, arrays/, raw/ (the original masks), metrics/references.csv
+writes  metrics/evaluation.json (what was chosen on validation; the scores of both splits),
+        metrics/scores.csv (with 95 % intervals, by group, and of masks that need no training),
+        metrics/per_image.csv, metrics/choice.csv, metrics/thresholds.csv (validation),
+        metrics/calibration.csv, metrics/risk_coverage.csv (test),
+        predictions/<split>/X_segmentation.png (the challenge's format)
+knobs   threshold, tta, largest_component, fill_holes, precision, threads (params.yaml)
+
+What is `auto` is chosen on the validation split. After that the true masks of the test split are
+read, once.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lesion import params, tracking
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_split
+from lesion.boundary import BoundaryScores
+from lesion.calibration import PixelCounts, calibrated, calibration_error
+from lesion.choice import choose, views
 from lesion.cli import run
+from lesion.confidence import expected_dice, reliance, risk_coverage
 from lesion.device import prepare
 from lesion.files import whole_folder, write_csv, write_json
 from lesion.header import WEIGHTS_FILE
-from lesion.images import decode_mask, encode_mask
-from lesion.placement import Placement, from_square
-from lesion.predict import Predictor
+from lesion.images import encode_mask
+from lesion.originals import Originals
+from lesion.parallel import in_order
+from lesion.postprocess import Rules
+from lesion.predict import Predictor, probability_maps
 from lesion.progress import Progress
-from lesion.scores import Confusion, ImageScores, summarise
+from lesion.scores import Confusion, ImageScores
+from lesion.summary import summarise_split
+from lesion.tables import METRICS, load_table
 from lesion.weights import load_model
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
-METRICS = Path("metrics/evaluation.json")
-PER_IMAGE = Path("metrics/per_image.csv")
 SPLITS = ("validation", "test")
-BATCH = 16  # images a forward pass
 
 
 def main() -> None:
     knobs = params.load(params.EvaluateParams)
     device = prepare(knobs.threads)
     network, header = load_model(MODEL / WEIGHTS_FILE, device)
-    predictor = Predictor(network, knobs.precision, knobs.tta)
+    references = load_table("references")
+    splits = {split: load_split(ARRAYS, split) for split in SPLITS}
 
-    summaries: dict[str, dict] = {}
-    tables = []
-    with whole_folder(PREDICTIONS) as folder:
+    def predict(split: str, tta: bool) -> np.ndarray:
+        images = splits[split][1]
+        predictor = Predictor(network, knobs.precision, tta)
+        maps = probability_maps(predictor, images, device, knobs.threads)
+        return stored(maps, images.shape[:3], f"{split}, 4 views" if tta else split)
+
+    with ArchiveReader(RAW) as archives, whole_folder(PREDICTIONS) as folder:
+        originals = {split: Originals(splits[split][0], archives) for split in SPLITS}
+        by_tta = {tta: predict("validation", tta) for tta in views(knobs)}
+        choice = choose(knobs, by_tta, originals["validation"], knobs.threads)
+        rules = choice.rules
+
+        maps = {"validation": by_tta[rules.tta], "test": predict("test", rules.tta)}
+        pixels = {
+            split: count_pixels(originals[split], maps[split], masks)
+            for split, (_, _, masks) in splits.items()
+        }
+        temperature = pixels["validation"].temperature()
+        tables = {}
         for split in SPLITS:
             (folder / split).mkdir()
-            index, images, _ = load_split(ARRAYS, split)
-            maps = probability_maps(predictor, images, device, split)
-            confusions = score_split(index, maps, knobs.threshold, folder / split)
-            summaries[split] = summarise(confusions)
-            tables.append(per_image(index, confusions))
+            cases = score(originals[split], maps[split], rules, temperature, folder / split, knobs)
+            tables[split] = splits[split][0][["id", "split", "synthetic"]].join(cases)
 
-    table = pd.concat(tables)
-    origin = "synthetic" if table["synthetic"].any() else "photographs"
-    write_json(METRICS, {"origin": origin, **summaries})
-    write_csv(PER_IMAGE, table)
+    scores = pd.concat([summarise_split(table, references) for table in tables.values()])
+    reliability = {split: counts.reliability(temperature) for split, counts in pixels.items()}
+    synthetic = any(table["synthetic"].any() for table in tables.values())
+    evaluation = {
+        "origin": "synthetic" if synthetic else "photographs",
+        "chosen": {**asdict(rules), "temperature": temperature},
+        **{
+            split: {
+                **of_network(scores, split),
+                **reliance(table),
+                "calibration_error": calibration_error(reliability[split]),
+                "images": len(table),
+            }
+            for split, table in tables.items()
+        },
+    }
+    evaluation |= {
+        split: {k: round(v, 6) for k, v in evaluation[split].items()} for split in SPLITS
+    }
+    write_json(METRICS / "evaluation.json", evaluation)
+    written = {
+        "scores": scores,
+        "per_image": pd.concat(tables.values()),
+        "choice": choice.steps,
+        "thresholds": choice.sweep,
+        "calibration": reliability["test"],
+        "risk_coverage": risk_coverage(tables["test"]),
+    }
+    for name, table in written.items():
+        write_csv(METRICS / f"{name}.csv", table.round(6))
+
     with tracking.track(header.fingerprint, resume_finished=True) as log:
-        log.tags({"origin": origin, "threshold": knobs.threshold, "tta": knobs.tta})
-        for split, summary in summaries.items():
-            log.metrics({f"{split}_{name}": value for name, value in summary.items()})
-        log.file(PER_IMAGE)
-    for split, summary in summaries.items():
-        print(
-            f"{split} ({origin}): "
-            + "  ".join(f"{name} {value:.4g}" for name, value in summary.items())
-        )
+        log.tags({"origin": evaluation["origin"], **evaluation["chosen"]})
+        for split in SPLITS:
+            log.metrics({f"{split}_{name}": value for name, value in evaluation[split].items()})
+        log.file(METRICS / "per_image.csv")
+        log.file(METRICS / "scores.csv")
+    report(evaluation, scores)
 
 
-def probability_maps(
-    predictor: Predictor, images: np.ndarray, device: torch.device, what: str
-) -> Iterator[np.ndarray]:
-    """Lesion probabilities of N×H×W×3 uint8 images, a batch (B×H×W float32) at a time."""
-    with Progress(what, len(images), "images") as progress:
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(images[start : start + BATCH].copy())
-            yield predictor(batch.to(device)).cpu().numpy()
-            progress.update(len(batch))
+def stored(maps: Iterator[np.ndarray], shape: tuple[int, int, int], what: str) -> np.memmap:
+    """The N maps (`shape` N×S×S, float32) in a nameless file, so that memory does not grow."""
+    with TemporaryFile(dir=".") as file, Progress(what, shape[0], "images") as progress:
+        result = np.memmap(file, np.float32, "w+", shape=shape)
+        for row, found in enumerate(maps):
+            result[row] = found
+            progress.update()
+    return result
 
 
-def score_split(
-    index: pd.DataFrame, maps: Iterator[np.ndarray], threshold: float, folder: Path
-) -> list[Confusion]:
-    """Writes each image's predicted mask into `folder`, and counts its pixels by the true one."""
-
-    def score(row: tuple, probabilities: np.ndarray) -> Confusion:
-        placement = Placement.from_row(row)
-        prediction = from_square(probabilities, placement, row.height, row.width) >= threshold
-        (folder / f"{row.id}_segmentation.png").write_bytes(encode_mask(prediction))
-        truth = decode_mask(archives.read(row.mask_archive, row.mask))
-        return Confusion.between(prediction, truth)
-
-    rows = index.itertuples(index=False)
-    confusions: list[Confusion] = []
-    # A batch at a time, so that memory does not grow with the number of images.
-    with ArchiveReader(RAW) as archives, ThreadPoolExecutor() as pool:
-        for batch in maps:
-            confusions += pool.map(score, islice(rows, len(batch)), batch)
-    return confusions
+def count_pixels(originals: Originals, maps: np.ndarray, masks: np.ndarray) -> PixelCounts:
+    """The pixels of a split by probability, in the network's square, without its bars."""
+    counts = PixelCounts()
+    for row in range(len(originals)):
+        counts.add(originals.shown(row, maps[row]), originals.shown(row, masks[row]))
+    return counts
 
 
-def per_image(index: pd.DataFrame, confusions: list[Confusion]) -> pd.DataFrame:
-    """A row an image: id, split, synthetic or not, scores, and the lesion's share of the pixels."""
-    rows = [
-        {
+def score(
+    originals: Originals,
+    maps: np.ndarray,
+    rules: Rules,
+    temperature: float,
+    folder: Path,
+    knobs: params.EvaluateParams,
+) -> pd.DataFrame:
+    """Writes the predicted mask of each image into `folder`; a row with its scores for each."""
+
+    def one(row: int) -> dict[str, float]:
+        truth = originals.truth(row)
+        prediction = rules.mask(originals.enlarged(row, maps[row]))
+        name = f"{originals.rows[row].id}_segmentation.png"
+        (folder / name).write_bytes(encode_mask(prediction))
+        confusion = Confusion.between(prediction, truth)
+        shown = originals.shown(row, maps[row])
+        return {
             **asdict(ImageScores.of(confusion)),
+            **asdict(BoundaryScores.between(prediction, truth)),
+            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown)),
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
+            **asdict(confusion),
         }
-        for confusion in confusions
-    ]
-    return index[["id", "split", "synthetic"]].join(pd.DataFrame(rows).round(6))
+
+    rows = []
+    with Progress(f"{folder.name}, scores", len(originals), "images") as progress:
+        for found in in_order(one, range(len(originals)), knobs.threads):
+            rows.append(found)
+            progress.update()
+    return pd.DataFrame(rows)
+
+
+def of_network(scores: pd.DataFrame, split: str) -> dict[str, float]:
+    """The network's scores over all images of a split, by name."""
+    own = scores[(scores["split"] == split) & (scores["method"] == "network")]
+    return own[own["group"] == "all"].set_index("score")["value"].to_dict()
+
+
+def report(evaluation: dict, scores: pd.DataFrame) -> None:
+    """Prints what was chosen and the challenge's scores of both splits."""
+    print("chosen on validation:", ", ".join(f"{k} {v}" for k, v in evaluation["chosen"].items()))
+    for split in SPLITS:
+        own = scores[(scores["split"] == split) & (scores["group"] == "all")]
+        own = own[own["method"] == "network"].set_index("score")
+        figures = "  ".join(
+            f"{name} {own.value[name]:.4f} ({own.low[name]:.4f}–{own.high[name]:.4f})"
+            for name in ("dice", "iou", "thresholded_iou")
+        )
+        print(f"{split} ({evaluation['origin']}, {evaluation[split]['images']} images): {figures}")
 
 
 if __name__ == "__main__":

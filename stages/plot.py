@@ -1,60 +1,142 @@
-"""Draws the data, the training curves, the best and worst predictions, and the scores' spread.
+"""Draws the data, the training, the scores and the predictions, and writes the report page.
 
-reads   metrics/data.csv, metrics/history.csv, metrics/per_image.csv, predictions/, raw/,
-        arrays/index.csv, model/
-writes  plots/data.png, plots/curves.png, plots/panels.png, plots/scores.png
+reads   metrics/*.csv, metrics/evaluation.json, predictions/, raw/, arrays/index.csv, model/
+writes  plots/report.html (all in one file, for a browser without a network) and, as PNG,
+        plots/data, curves, panels, failures, scores, groups, thresholds, calibration,
+        risk_coverage, area
 knobs   panel_images (params.yaml)
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from lesion import params, tracking
+from lesion import params, score_figures, tracking
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_index
 from lesion.cli import run
 from lesion.data_figure import data_report
-from lesion.figures import Example, curves, panels, save_figure, score_distribution
+from lesion.failures import reasons
+from lesion.figures import (
+    Example,
+    curves,
+    failures,
+    panels,
+    save_figure,
+    score_distribution,
+    to_svg,
+)
 from lesion.files import whole_folder
-from lesion.header import WEIGHTS_FILE, read_header
-from lesion.images import decode_image, decode_mask, resize_image, resize_mask
+from lesion.header import WEIGHTS_FILE, Header, read_header
+from lesion.page import Case, write_page
+from lesion.parallel import in_order
+from lesion.pictures import Picture, read_picture
+from lesion.progress import Progress
+from lesion.published import published
+from lesion.tables import load_evaluation, load_table
+from lesion.traits import groups
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
-DATA = Path("metrics/data.csv")
-HISTORY = Path("metrics/history.csv")
-PER_IMAGE = Path("metrics/per_image.csv")
 PLOTS = Path("plots")
+SPLITS = ("test", "validation")
 SPLIT = "test"
 LONGEST = 400  # pixels of a picture's longer side in the panels; enough for print
+THUMBNAIL = 256  # and in the gallery
+FAILURES = 8
+NOT_ON_PAGE = ("hd95_share", "assd_share", "batch_iou")
+# In the gallery, of each image.
+SHOWN = ["dice", "iou", "boundary_f1", "hd95", "expected_dice", "lesion_share"]
 
 
 def main() -> None:
     knobs = params.load(params.PlotParams)
-    scores = pd.read_csv(PER_IMAGE, dtype={"id": str}, keep_default_na=False)
-    scores = scores[scores["split"] == SPLIT]
-    origin = " (synthetic sample)" if scores["synthetic"].any() else ""
-    note = f"{len(scores)} {SPLIT} images{origin}"
-    data = pd.read_csv(DATA, dtype={"id": str, "notes": str, "twin": str, "twin_split": str})
+    header = read_header(MODEL / WEIGHTS_FILE)
+    evaluation = load_evaluation()
+    scores, per_image = load_table("scores"), load_table("per_image")
+    index = pd.concat(load_index(ARRAYS, split) for split in SPLITS)
+    cases = per_image.merge(index, on=["id", "split", "synthetic"], validate="one_to_one")
+    traits = groups(load_table("references").set_index("id").loc[cases["id"]])
+    cases["traits"] = traits.rename(columns=lambda name: name.replace("_", " ")).to_dict("records")
+    tested = cases[cases["split"] == SPLIT]
+    synthetic = evaluation["origin"] == "synthetic"
+    origin = " (synthetic sample)" if synthetic else ""
+    note = f"{len(tested)} {SPLIT} images{origin}"
 
-    with whole_folder(PLOTS) as folder:
+    figures = {
+        "Training": ("curves", curves(load_table("history"), f"training{origin}")),
+        "Scores of the test images": ("scores", score_distribution(tested, note)),
+        **score_pictures(evaluation, tested, origin),
+    }
+    by_group = score_figures.by_group(scores[scores["split"] == SPLIT], note)
+    data = load_table("data")
+
+    with whole_folder(PLOTS) as folder, ArchiveReader(RAW) as archives:
+        for name, figure in figures.values():
+            save_figure(figure, folder / f"{name}.png")
+        save_figure(by_group, folder / "groups.png")
         save_figure(data_report(data, f"{len(data)} images{origin}"), folder / "data.png")
-        save_figure(curves(pd.read_csv(HISTORY), f"training{origin}"), folder / "curves.png")
-        save_figure(score_distribution(scores, note), folder / "scores.png")
-        groups = {name: examples(rows) for name, rows in choose(scores, knobs.panel_images).items()}
-        save_figure(panels(groups, note), folder / "panels.png")
 
-    with tracking.track(read_header(MODEL / WEIGHTS_FILE).fingerprint, resume_finished=True) as log:
+        read = partial(read_picture, archives=archives, predictions=PREDICTIONS)
+        chosen = choose(tested, knobs.panel_images)
+        shown = {name: examples(rows, read) for name, rows in chosen.items()}
+        save_figure(panels(shown, note), folder / "panels.png")
+        worst = tested.sort_values(["iou", "id"]).head(FAILURES)
+        captions = [caption(row) for row in worst.itertuples()]
+        save_figure(failures(examples(worst, read), captions, note), folder / "failures.png")
+
+        write_page(
+            folder / "report.html",
+            title="Skin lesion segmentation",
+            note=note,
+            facts=facts(header, evaluation),
+            scores=on_page(scores, synthetic),
+            figures={title: to_svg(figure) for title, (_, figure) in figures.items()},
+            cases=gallery(cases, read),
+        )
+
+    with tracking.track(header.fingerprint, resume_finished=True) as log:
         log.file(PLOTS)
     print("plots:", ", ".join(sorted(path.name for path in PLOTS.iterdir())))
 
 
-def choose(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
+def score_pictures(
+    evaluation: dict, tested: pd.DataFrame, origin: str
+) -> dict[str, tuple[str, Figure]]:
+    """The pictures of the scores: file name and figure by title."""
+    test, validation = (f"{evaluation[s]['images']} {s} images{origin}" for s in SPLITS)
+    chosen, tests = evaluation["chosen"], evaluation[SPLIT]
+    sweep, reliability, risk = map(load_table, ("thresholds", "calibration", "risk_coverage"))
+    figures = {
+        "thresholds": score_figures.threshold_sweep(sweep, chosen["threshold"], validation),
+        "calibration": score_figures.calibration(
+            reliability, chosen["temperature"], tests["calibration_error"], test
+        ),
+        "risk_coverage": score_figures.risk_coverage(risk, tests["failures_in_review"], test),
+        "area": score_figures.bland_altman(tested, test),
+    }
+    titles = ("Scores by threshold", "Calibration", "What review would leave", "Area of the lesion")
+    return dict(zip(titles, figures.items(), strict=True))
+
+
+def on_page(scores: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    """What the page's table compares: the test split, the network on validation, published results.
+
+    Those are of photographs, and say nothing beside drawings.
+    """
+    own = (scores["split"] == SPLIT) | (scores["method"] == "network")
+    shown = scores[own & ~scores["score"].isin(NOT_ON_PAGE)]
+    return shown if synthetic else pd.concat([shown, published(SPLIT)])
+
+
+def choose(rows: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
     """The rows of the best, the middle and the worst images by IoU; none twice."""
-    ranked = scores.sort_values(["iou", "id"], ascending=[False, True])
+    ranked = rows.sort_values(["iou", "id"], ascending=[False, True])
     if len(ranked) < 3:
         return {"all": ranked}
     count = min(count, len(ranked) // 3)
@@ -66,30 +148,43 @@ def choose(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
     }
 
 
-def examples(rows: pd.DataFrame) -> list[Example]:
-    """Images and masks of some rows, at a size for pictures."""
-    rows = rows.merge(load_index(ARRAYS, SPLIT), on=["id", "split", "synthetic"])
-    found = []
-    with ArchiveReader(RAW) as archives:
-        for row in rows.itertuples():
-            scale = min(1, LONGEST / max(row.height, row.width))
-            height, width = round(row.height * scale), round(row.width * scale)
-            image = decode_image(archives.read(row.image_archive, row.image)).pixels
-            truth = decode_mask(archives.read(row.mask_archive, row.mask))
-            predicted = decode_mask(
-                (PREDICTIONS / SPLIT / f"{row.id}_segmentation.png").read_bytes()
-            )
-            found.append(
-                Example(
-                    row.id,
-                    row.dice,
-                    row.iou,
-                    resize_image(image, height, width),
-                    resize_mask(truth, height, width),
-                    resize_mask(predicted, height, width),
-                )
-            )
-    return found
+def examples(rows: pd.DataFrame, read: Callable[..., Picture]) -> list[Example]:
+    return [
+        Example(row.id, row.dice, row.iou, **vars(read(row, longest=LONGEST)))
+        for row in rows.itertuples()
+    ]
+
+
+def caption(row: object) -> str:
+    return "\n".join([f"{row.id}  IoU {row.iou:.2f}", *reasons(row, row.traits)])
+
+
+def gallery(cases: pd.DataFrame, read: Callable[..., Picture]) -> Iterator[Case]:
+    """The images of both splits, the test images first."""
+
+    def case(row: object) -> Case:
+        scores = {name: getattr(row, name) for name in SHOWN}
+        return Case(row.id, row.split, scores, row.traits, **vars(read(row, longest=THUMBNAIL)))
+
+    ordered = cases.sort_values(["split", "id"])
+    with Progress("report", len(ordered), "images") as progress:
+        for found in in_order(case, ordered.itertuples()):
+            progress.update()
+            yield found
+
+
+def facts(header: Header, evaluation: dict) -> dict[str, str]:
+    """How the numbers were made, for the page."""
+    chosen = evaluation["chosen"]
+    return {
+        "Network": f"U-Net, encoder {header.encoder}, width {header.width}, depth {header.depth}",
+        "Input": f"{header.image_size}×{header.image_size} pixels ({header.resize})",
+        "Weights": f"epoch {header.epoch}, {header.fingerprint[:12]}",
+        "Chosen on validation": ", ".join(
+            f"{name.replace('_', ' ')} {str(value).lower()}" for name, value in chosen.items()
+        ),
+        "Scored": "per image at its original size, mean over images; 95 % bootstrap intervals",
+    }
 
 
 if __name__ == "__main__":

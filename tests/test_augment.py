@@ -170,6 +170,16 @@ def test_empty_masks_stay_empty_and_full_ones_full(batch, mask):
         assert torch.equal(varied(batch[0], masks, seed, **ALL)[1], masks)
 
 
+def test_images_are_moved_then_lie_behind_hairs_and_then_the_light_changes_on_both(batch):
+    variation = draw(6, **ALL)
+    expected = batch
+    for strengths in ({"mirror": True, "geometry": 1.0}, {"hairs": 0.5}, {"colour": 1.0}):
+        expected = augmentation(**strengths)(*expected, variation)
+    images, masks = augmentation(**ALL)(*batch, variation)
+    torch.testing.assert_close(images, expected[0], rtol=0, atol=1e-6)
+    assert torch.equal(masks, expected[1])
+
+
 # -- Geometry --------------------------------------------------------------------------------------
 
 
@@ -200,16 +210,18 @@ def test_turn_zoom_stretch_and_shift_fill_their_range_and_keep_to_it(monkeypatch
         assert found.mean().abs() < 0.1 * limit
 
 
-def test_a_share_of_the_images_is_a_part_that_lies_anywhere_within(monkeypatch):
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_a_share_of_the_images_is_a_part_that_lies_anywhere_within(monkeypatch, strength):
     for name in ("ZOOM", "STRETCH", "SHIFT"):
         monkeypatch.setattr(augment, name, 0)
-    drawn = draw(20000, geometry=1.0).geometry
+    drawn = draw(20000, geometry=strength).geometry
     part, place = torch.linalg.det(drawn[:, :, :2]).sqrt(), drawn[:, :, 2]
     cropped = part < 1 - 1e-4
     assert cropped.float().mean().item() == pytest.approx(augment.CROPPED, abs=0.01)
     assert not place[~cropped].abs().max() > 1e-3
     part, place = part[cropped], place[cropped]
-    assert math.exp(-augment.CROP) <= part.min() < math.exp(-augment.CROP) + 0.02
+    smallest = math.exp(-augment.CROP * strength)
+    assert smallest - 1e-5 <= part.min() < smallest + 0.02
     room = 1 - part[:, None]
     assert (place.abs() <= room + 1e-6).all()
     relative = place / room
@@ -355,6 +367,19 @@ def test_hair_layers_are_soft_drawings_neither_empty_nor_full_and_all_different(
     assert len({layer.numpy().tobytes() for layer in layers}) == 16
     assert torch.equal(layers, hair_layers(16, side))
     assert not torch.equal(layers, hair_layers(16, side, seed=1))
+
+
+@pytest.mark.parametrize("sideways", [False, True])
+def test_a_hair_that_leaves_the_image_ends_there(monkeypatch, sideways):
+    monkeypatch.setattr(augment, "HAIRS", 1)
+    points = torch.tensor([[0.51, 0.5], [0.51, 0.15], [0.51, -0.2]])  # x, y: straight up and out
+    drawn = (points.flip(1) if sideways else points).view(1, 1, 3, 1, 2)
+    monkeypatch.setattr(torch, "rand", lambda *shape, generator: (drawn + 0.2) / 1.4)
+    layer = hair_layers(1, SIDE)[0, 0]
+    layer = layer.T if sideways else layer
+    expected = torch.zeros(SIDE, SIDE)
+    expected[:18, 15:18] = 1  # the hair, and a pixel of soft edge about it
+    assert torch.equal(layer > 0, expected > 0)
 
 
 def test_every_layer_that_training_uses_has_a_hair():

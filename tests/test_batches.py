@@ -23,6 +23,18 @@ def test_a_batch_holds_its_rows_in_their_order(train_split):
         assert np.array_equal(masks[place, 0], train_split.masks[row])
 
 
+def test_a_split_that_fits_is_taken_to_the_gpu_whole_and_once(train_split, monkeypatch):
+    size = train_split.images.nbytes + train_split.masks.nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * size, 10 * size))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, **_: tensor)  # no GPU needed
+    taken = resident(train_split, torch.device("cuda"))
+    assert isinstance(taken.images, torch.Tensor) and isinstance(taken.masks, torch.Tensor)
+    assert np.array_equal(taken.images, train_split.images)
+    assert np.array_equal(taken.masks, train_split.masks)
+    assert taken.ids == train_split.ids
+    assert resident(taken, torch.device("cuda")) is taken
+
+
 def test_a_split_stays_where_it_is_without_a_gpu_or_room_on_it(train_split, monkeypatch):
     assert resident(train_split, CPU) is train_split
     size = train_split.images.nbytes + train_split.masks.nbytes

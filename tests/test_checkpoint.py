@@ -78,9 +78,17 @@ def test_code_in_a_checkpoint_is_not_run(path, tmp_path, capsys):
     torch.save({"fingerprint": "abc", "state": Payload()}, path)
     content = path.read_bytes()
     path.write_bytes(hashlib.sha256(content).digest() + content)  # whole, as its hash shows
-    assert Checkpoint(path, "abc").load() is None
-    assert capsys.readouterr().out.endswith(": training starts anew\n")
+    assert_starts_anew_and_says_so(path, capsys)  # in one line, of the many that torch says
     assert not (tmp_path / "mark").exists()
+
+
+def test_an_error_without_words_is_named(path, capsys, monkeypatch):
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", fails)
+    assert Checkpoint(path, "abc").load() is None
+    assert capsys.readouterr().out.startswith(f"{path} cannot be read (MemoryError): ")
 
 
 def test_a_checkpoint_that_is_removed_is_gone_and_may_be_removed_again(path):

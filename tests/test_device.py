@@ -48,6 +48,7 @@ def test_without_a_gpu_the_processor_computes():
 @pytest.mark.parametrize("rank", [None, "0", "3"])
 def test_each_process_takes_a_gpu_of_its_own(monkeypatch, rank):
     taken = []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
@@ -55,6 +56,7 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch, rank):
     if rank:
         monkeypatch.setenv("LOCAL_RANK", rank)
     assert prepare(1) == torch.device("cuda", int(rank or 0)) == taken[0]
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
@@ -79,9 +81,10 @@ def test_arithmetic_names_versions_instructions_and_threads():
 
 
 def test_arithmetic_of_a_gpu_is_named_by_the_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    names = {torch.device("cuda", 0): "NVIDIA T4", torch.device("cuda", 1): "NVIDIA H200"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", names.__getitem__)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    assert arithmetic(torch.device("cuda", 0))["processor"] == "NVIDIA H200"
+    assert arithmetic(torch.device("cuda", 1))["processor"] == "NVIDIA H200"
 
 
 def allocate() -> None:
@@ -131,3 +134,17 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, precision, 
     with autocast(CPU, precision):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
     assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True)])
+def test_a_processor_has_bfloat16_with_either_set_of_instructions(monkeypatch, amx, avx512):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert has_bfloat16(CPU) == (amx or avx512)
+
+
+def test_a_gpu_that_emulates_bfloat16_does_not_have_it(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert not has_bfloat16(torch.device("cuda", 0))

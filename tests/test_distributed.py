@@ -43,7 +43,8 @@ def train(process, steps, **changes):
     trainer = Trainer(
         params, synthetic_split(8, 0), synthetic_split(3, 100), torch.device("cpu"), None, process
     )
-    losses = []
+    losses, drawn = [], []
+    trainer.model.register_forward_hook(lambda *_: drawn.append(torch.rand(1).item()))
     for step in range(steps):
         trainer.advance()
         losses.append(trainer.scores[step % 2].tolist())
@@ -53,6 +54,7 @@ def train(process, steps, **changes):
             statistics = {{k: v.clone() for k, v in trainer.model.state_dict().items()}}
     return {{
         "scores": torch.tensor(losses),
+        "drawn": drawn,
         "first": first,
         "statistics": statistics,
         "model": trainer.model.state_dict(),
@@ -176,6 +178,12 @@ def test_losses_and_dice_are_those_of_one_process_but_for_rounding(ranks):
     # Running scores of the weights before each step, and those of the validation split.
     torch.testing.assert_close(two["history"][:3], one["history"][:3], rtol=0, atol=1e-4)
     assert not torch.equal(one["scores"][1:], one["scores"][:-1])
+
+
+def test_each_process_draws_the_blocks_to_skip_by_itself_and_the_first_as_one_alone(ranks):
+    first, second = (result["two"]["drawn"] for result in ranks)
+    assert not set(first) & set(second)
+    assert first == ranks[0]["one"]["drawn"]
 
 
 @pytest.mark.parametrize(("rank", "count"), [(0, 1), (0, 2), (1, 2), (3, 4)])

@@ -9,6 +9,7 @@ from lesion import params
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES = PIPELINE["stages"]
+READ = (".html", ".css", ".js")
 MODELS = dict(zip(STAGES, params.ALL_STAGES, strict=True))
 
 
@@ -56,19 +57,27 @@ def outputs(stage: dict, kind: str) -> dict[str, dict]:
     return {path: flags or {} for entry in entries for path, flags in entry.items()}
 
 
-def test_pipeline_has_the_six_stages_in_order():
-    assert list(STAGES) == ["download", "preprocess", "encoder", "train", "evaluate", "plot"]
+def test_pipeline_has_the_seven_stages_in_order():
+    assert list(STAGES) == [
+        "download",
+        "preprocess",
+        "reference",
+        "encoder",
+        "train",
+        "evaluate",
+        "plot",
+    ]
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_parameters_are_the_fields_of_its_model_and_no_others(name):
     assert MODELS[name].__name__ == f"{name.capitalize()}Params"
-    listed = STAGES[name]["params"]
+    listed = STAGES[name].get("params", [])
     assert sorted(listed) == sorted(MODELS[name].model_fields)
 
 
 def test_parameters_of_all_stages_are_the_keys_of_the_parameter_file():
-    listed = {name for stage in STAGES.values() for name in stage["params"]}
+    listed = {name for stage in STAGES.values() for name in stage.get("params", [])}
     assert listed == params.read(ROOT / "params.yaml").keys()
 
 
@@ -87,8 +96,12 @@ def test_stage_loads_its_own_model_first(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_depends_on_its_script_and_exactly_the_modules_that_it_imports(name):
     script = ROOT / "stages" / f"{name}.py"
-    listed = [dep for dep in STAGES[name]["deps"] if dep.endswith(".py")]
-    needed = [file.relative_to(ROOT).as_posix() for file in {script, *all_imported(script)}]
+    listed = [dep for dep in STAGES[name]["deps"] if dep.startswith("stages/")]
+    modules = {script, *all_imported(script)}
+    # A package may have files beside its modules, which it reads.
+    packages = {file.parent for file in modules if file.name == "__init__.py"}
+    beside = {file for folder in packages for file in folder.iterdir() if file.suffix in READ}
+    needed = [file.relative_to(ROOT).as_posix() for file in modules | beside]
     assert sorted(listed) == sorted(needed)
 
 

@@ -181,7 +181,9 @@ def test_building_with_weights_changes_none_of_them():
     assert all(torch.equal(before[key], value) for key, value in classifier.state_dict().items())
 
 
-@pytest.mark.parametrize("spoil", ["other network", "missing entry", "foreign entry", "no entry"])
+@pytest.mark.parametrize(
+    "spoil", ["other network", "missing entry", "foreign entry", "no entry", "list"]
+)
 def test_weights_of_another_network_are_refused(spoil):
     weights = get_model("resnet18", weights=None).state_dict()
     if spoil == "other network":
@@ -190,6 +192,8 @@ def test_weights_of_another_network_are_refused(spoil):
         del weights["layer4.1.bn2.running_mean"]
     elif spoil == "foreign entry":
         weights["other"] = torch.zeros(1)
+    elif spoil == "list":
+        weights = list(weights.values())
     else:
         weights = {}
     with pytest.raises(InputError, match="not those of resnet18"):

@@ -47,6 +47,15 @@ def test_a_header_with_a_field_that_is_not_known_is_refused(tmp_path):
         read_header(written(tmp_path, FIELDS | {"decoder": "other"}))
 
 
+@pytest.mark.parametrize("name", ["width", "depth", "image_size"])
+@pytest.mark.parametrize("value", [0, -1, 10**30, 1.0, "1", True, None], ids=repr)
+def test_a_size_that_no_training_can_have_is_refused(tmp_path, name, value):
+    path = written(tmp_path, FIELDS | {name: value})
+    with pytest.raises(InputError, match=r"expected .* whole numbers from 1 to") as error:
+        read_header(path)
+    assert str(path) in str(error.value)
+
+
 def test_header_is_read_without_torch(tmp_path, root):
     script = (
         "import sys\n"

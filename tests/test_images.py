@@ -521,8 +521,8 @@ def test_as_many_pixels_as_are_allowed_are_accepted(photograph, monkeypatch):
     assert refusal(png(photograph)).startswith("44×30 pixels")
 
 
-def test_mask_is_true_above_127():
-    grey = np.array([[0, 1, 127, 128, 254, 255]], np.uint8)
+def test_mask_is_true_above_128():
+    grey = np.array([[0, 1, 128, 129, 254, 255]], np.uint8)
     mask = decode_mask(png(grey))
     assert mask.dtype == bool
     assert mask.tolist() == [[False, False, False, True, True, True]]
@@ -543,8 +543,8 @@ def test_mask_of_0_and_1_is_true_at_1_with_a_note():
         (255, True, ()),
         (1, True, ("mask of 0 and 1",)),
         (2, False, ("mask of several values",)),
-        (127, False, ("mask of several values",)),
-        (128, True, ("mask of several values",)),
+        (128, False, ("mask of several values",)),
+        (129, True, ("mask of several values",)),
     ],
 )
 def test_a_mask_of_one_value_is_all_lesion_or_none(value, lesion, notes):

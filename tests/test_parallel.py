@@ -67,6 +67,14 @@ def test_items_are_worked_on_at_the_same_time_by_so_many_threads(threads):
     assert sorted(results) == sorted(list(range(threads)) * 3)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_threads_can_be_set(workers):
+    barrier = threading.Barrier(workers)
+    list(in_order(lambda item: barrier.wait(60), range(2 * workers), workers))
+    names = in_order(lambda item: threading.get_ident(), range(50), workers)
+    assert len(set(names)) <= workers
+
+
 def test_an_exception_is_passed_on_in_its_turn_and_the_threads_end(threads):
     before = threading.active_count()
 

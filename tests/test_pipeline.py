@@ -58,8 +58,10 @@ def test_a_fresh_clone_reaches_a_dice_of_090_on_the_sample(finished: Path) -> No
 
 
 def test_every_result_is_there(finished: Path) -> None:
-    for name in ("curves", "panels", "scores"):
+    pictures = "area calibration curves data failures groups panels risk_coverage scores thresholds"
+    for name in pictures.split():
         assert (finished / f"plots/{name}.png").stat().st_size > 10_000
+    assert "40 test images (synthetic sample)" in (finished / "plots/report.html").read_text()
     history = pd.read_csv(finished / "metrics/history.csv")
     assert list(history["epoch"]) == list(range(1, len(history) + 1))
     per_image = pd.read_csv(finished / "metrics/per_image.csv")
@@ -144,6 +146,19 @@ def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed
     assert runs.loc["fast", "test_dice"] == fast_dice
     assert float(runs.loc["slow", "lr"]) == 1e-5
     assert runs.loc["fast", "dvc_experiment"] == "fast"
+
+
+def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -> None:
+    table = tmp_path / "images.csv"
+    said = run(slow, "python", "tools/compare.py", "main", "slow", "--csv", str(table)).stdout
+    theirs = json.loads(run(slow, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
+    change = evaluation(slow)["test"]["dice"] - theirs["dice"]
+    assert said.startswith("40 images\n") and f" | {change:+.4f} | " in said
+    images = pd.read_csv(table)
+    assert images["dice_difference"].is_monotonic_increasing
+    assert images["dice_difference"].mean() == pytest.approx(change, abs=1e-5)
+    refused = run(slow, "python", "tools/compare.py", "nowhere", status=1).stderr
+    assert refused.startswith("compare: nowhere: no metrics/per_image.csv there")
 
 
 def test_metrics_diff_compares_branches(slow: Path) -> None:

@@ -4,10 +4,11 @@ import torch
 from torch import nn
 
 from lesion.imagenet import DEVIATION, MEAN
-from lesion.predict import Predictor
+from lesion.predict import Predictor, probability_maps
 from lesion.synthetic import lesion_image
 from lesion.unet import UNet
 
+CPU = torch.device("cpu")
 MIRRORS = [(1,), (2,), (1, 2)]  # axes of B×H×W and B×H×W×C
 
 
@@ -66,6 +67,11 @@ def test_bfloat16_gives_float32_near_that_of_float32(network, tta):
     torch.testing.assert_close(rough, exact, rtol=0, atol=0.05)
 
 
+def test_probabilities_of_bfloat16_logits_are_finer_than_bfloat16(network):
+    probabilities = Predictor(network, "bfloat16")(photographs(2))
+    assert not torch.equal(probabilities, probabilities.bfloat16().float())
+
+
 def test_with_tta_the_probability_is_the_mean_over_the_mirror_images(network):
     images, plain = photographs(3), Predictor(network)
     views = [plain(images), *(plain(images.flip(axes)).flip(axes) for axes in MIRRORS)]
@@ -93,3 +99,44 @@ def test_tta_costs_four_passes_instead_of_one(network, tta, calls):
     Predictor(network, tta=tta)(photographs(1))
     hook.remove()
     assert len(seen) == calls
+
+
+def arrays(count: int) -> np.ndarray:
+    return photographs(count).numpy()
+
+
+def maps(network: UNet, images: np.ndarray, workers: int = 1, tta: bool = False) -> np.ndarray:
+    return np.stack(list(probability_maps(Predictor(network, tta=tta), images, CPU, workers)))
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
+def test_maps_are_the_predictors_in_the_order_of_the_images(network, count, tta):
+    images = arrays(count)
+    found = maps(network, images, tta=tta)
+    assert found.shape == (count, 17, 33) and found.dtype == np.float32
+    expected = Predictor(network, tta=tta)(torch.from_numpy(images))
+    assert close(torch.from_numpy(found), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_an_image_has_the_same_map_to_the_bit_whatever_is_beside_it(network, workers):
+    images = arrays(21)
+    whole = maps(network, images)
+    order = np.random.default_rng(workers).permutation(21)
+    assert np.array_equal(maps(network, images[order], workers), whole[order])
+    for size in (1, 2, 5):
+        parts = [maps(network, part, workers) for part in np.array_split(images, 21 // size)]
+        assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_workers_leave_the_threads_of_the_caller_alone(network):
+    before = torch.get_num_threads()
+    maps(network, arrays(9), workers=2)
+    assert torch.get_num_threads() == before
+
+
+def test_mapped_arrays_give_what_arrays_in_memory_give(network, tmp_path):
+    np.save(tmp_path / "images.npy", arrays(9))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert np.array_equal(maps(network, mapped), maps(network, arrays(9)))

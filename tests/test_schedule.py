@@ -22,8 +22,10 @@ def test_rate_is_a_positive_share_and_momentum_below_1(name):
         assert 0 < rate <= 1 and 0 < momentum < 1
 
 
-def test_constant_stays_at_the_highest_rate():
+def test_constant_stays_at_the_highest_rate_and_at_the_momentum_that_adamw_has_by_default():
     assert {SCHEDULES["constant"](done) for done in DONE} == {(1.0, MOMENTUM)}
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    assert optimizer.defaults["betas"][0] == MOMENTUM
 
 
 @pytest.mark.parametrize(
@@ -78,3 +80,4 @@ def test_one_cycle_is_torchs_with_the_same_settings():
         optimizer.step()
         if step < count - 1:
             scheduler.step()
+    assert group["lr"] == pytest.approx(END * highest)

@@ -236,6 +236,17 @@ def test_missing_imagenet_weights_say_how_to_get_them(project: Path, stage: Stag
     )
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>sign in</html>"], ids=["empty", "other file"])
+def test_imagenet_weights_that_cannot_be_read_say_how_to_get_them(
+    project: Path, stage: Stage, content: bytes
+) -> None:
+    set_params(project, encoder="mobilenet_v3_small", depth=3)
+    (project / "pretrained/imagenet.pth").write_bytes(content)
+    line = stopped(stage, project)
+    assert line.startswith("train: pretrained/imagenet.pth: no weights (")
+    assert line.endswith("; run `dvc repro encoder`")
+
+
 def test_an_index_that_does_not_fit_the_arrays_is_refused(project: Path, stage: Stage) -> None:
     index = project / "arrays/index.csv"
     pd.read_csv(index).iloc[1:].to_csv(index, index=False)

@@ -19,7 +19,7 @@ from lesion.loss import LOSSES
 from lesion.params import TrainParams
 from lesion.training import EpochRecord, Trainer
 from lesion.unet import UNet
-from lesion.validation import score_rows
+from lesion.validation import dice_and_iou, score_rows
 
 CPU = torch.device("cpu")
 ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
@@ -163,6 +163,28 @@ def test_training_scores_of_an_epoch_are_means_over_its_steps(trainer, monkeypat
         expected = torch.stack(scores).mean(0)
         assert (record.train_loss, record.train_dice) == pytest.approx(expected.tolist())
         assert not torch.equal(scores[0], scores[1])
+
+
+def test_scores_of_a_step_are_those_of_the_logits_that_it_learns_from(trainer):
+    running = trainer(mirror=False, geometry=0.0, colour=0.0, hairs=0.0)
+    seen = []
+    running.model.register_forward_hook(lambda *call: seen.append(call[-1].detach()))
+    masks = torch.from_numpy(running.train.masks[running._batch(0)])[:, None]
+    scores = running._step(0).tolist()
+    dice, _ = dice_and_iou(seen[0] > 0, masks > 0)
+    expected = [LOSSES["bce_dice"](seen[0], masks).item(), dice.mean().item()]
+    assert scores == pytest.approx(expected)
+
+
+def test_what_a_network_draws_at_random_depends_on_seed_and_step_alone(trainer):
+    drawn = []
+    for _ in range(2):
+        running = trainer(epochs=1)
+        running.model.register_forward_hook(lambda *_: drawn.append(torch.rand(1).item()))
+        for _ in range(running.steps):
+            torch.rand(len(drawn))  # the global generator may have moved on
+            running.advance()
+    assert drawn[:2] == drawn[2:] and drawn[0] != drawn[1]
 
 
 @pytest.mark.parametrize(
@@ -329,6 +351,11 @@ def test_a_batch_that_processes_cannot_share_equally_is_refused(
 ):
     with pytest.raises(InputError, match=rf"batch_size {found}: 2 processes .* multiple of 2$"):
         trainer(first(train_split, images), alone=False, batch_size=batch_size)
+
+
+def test_a_batch_reads_its_rows_in_the_order_of_the_file(trainer):
+    running = trainer(batch_size=3)
+    assert all((np.diff(running._batch(step)) > 0).all() for step in range(2))
 
 
 def test_images_left_over_in_one_epoch_are_seen_in_another(trainer, train_split):

@@ -117,6 +117,16 @@ def test_contracting_path_takes_the_largest_of_four_pixels_at_each_halving(netwo
         network.encoder.blocks[1:], features, features[1:], strict=False
     ):
         torch.testing.assert_close(block(F.max_pool2d(finer, 2)), coarser)
+    assert all((feature >= 0).all() and (feature == 0).any() for feature in features)  # ReLU
+
+
+def test_channels_of_a_skip_connection_come_before_those_from_below(network):
+    seen, batch = [], images(1, 32, 48)
+    hook = network.merge[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(batch)
+    hook.remove()
+    skip = network.encoder(batch)[-2]
+    torch.testing.assert_close(seen[0][:, : skip.shape[1]], skip)
 
 
 def test_convolutions_begin_with_variance_2_over_their_inputs_and_the_head_without_bias():

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from lesion.batches import Split
+from lesion.loss import LOSSES
+from lesion.predict import Predictor
 from lesion.scores import Confusion
 from lesion.unet import UNet
 from lesion.validation import dice_and_iou, score_rows
@@ -38,6 +40,29 @@ def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
     )
     torch.testing.assert_close(sum(parts), whole)
     assert not parts[-1].any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_scores_are_those_of_the_probabilities_that_the_predictor_gives(
+    train_split, precision, loss
+):
+    torch.manual_seed(0)
+    network, count = UNet(2, 2).eval(), len(train_split)
+    params = SimpleNamespace(precision=precision, loss=loss)
+    totals = score_rows(network, train_split, np.arange(count), count, CPU, params)
+    assert not totals.requires_grad
+
+    with torch.no_grad():
+        probabilities = Predictor(network, precision)(torch.from_numpy(train_split.images))
+    masks = torch.from_numpy(train_split.masks)
+    mean = LOSSES[loss](probabilities.logit()[:, None], masks[:, None]).item()
+    confusions = [
+        Confusion.between(prediction, mask)
+        for prediction, mask in zip(probabilities.numpy() > 0.5, masks.numpy() > 0, strict=True)
+    ]
+    dice, iou = (sum(getattr(each, name) for each in confusions) for name in ("dice", "iou"))
+    assert totals.tolist() == pytest.approx([mean * count, dice, iou], rel=1e-5)
 
 
 def test_dice_and_iou_agree_with_the_scores():

@@ -113,6 +113,10 @@ def test_a_missing_file_is_refused(tmp_path):
     assert "not found" in refusal(tmp_path / "none.safetensors")
 
 
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path):
+    assert str(tmp_path) in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 60, -1])
 def test_a_cut_file_is_refused(path, kept):
     path.write_bytes(path.read_bytes()[:kept])
@@ -139,6 +143,7 @@ def test_a_file_of_another_program_is_refused(path, network, metadata):
         {"width": 3},
         {"depth": 2},
         {"width": "2"},
+        {"width": 10**30},
         {"depth": 0},
         {"depth": -1},
         {"depth": None},
@@ -158,6 +163,19 @@ def test_a_file_of_another_program_is_refused(path, network, metadata):
 )
 def test_a_header_that_this_code_cannot_follow_is_refused(path, network, change):
     save_weights(path, network.state_dict(), replace(HEADER, **change))
+    assert str(path) in refusal(path)
+
+
+@pytest.mark.parametrize("change", ["missing", "foreign"])
+def test_weights_that_are_not_all_of_the_network_and_nothing_else_are_refused(
+    path, network, change
+):
+    state = network.state_dict()
+    if change == "missing":
+        del state["head.bias"]
+    else:
+        state["other"] = torch.zeros(1)
+    save_weights(path, state, HEADER)
     assert str(path) in refusal(path)
 
 

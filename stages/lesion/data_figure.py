@@ -6,11 +6,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesion.figures import BLUE, GREY, ORANGE, STYLE
+from lesion.figures import BLUE, GREEN, GREY, ORANGE, STYLE
 from lesion.report import KEPT, LEFT_OUT, REJECTED
 from lesion.splits import SPLITS
 
-GREEN = "#009E73"
 COLOURS = dict(zip(SPLITS, (BLUE, ORANGE, GREEN), strict=True))
 
 

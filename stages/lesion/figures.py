@@ -4,7 +4,9 @@ That palette (https://jfly.uni-koeln.de/color/) can be told apart by readers wit
 forms of colour blindness.
 """
 
+import re
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import cv2
@@ -15,14 +17,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-BLUE, ORANGE, YELLOW, GREY = "#0072B2", "#D55E00", "#F0E442", "#666666"
+INK = "#000000"
+BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#F0E442", "#666666"
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "legend.edgecolor": "none",
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "lesion",  # or names in the file would differ each time
     "figure.facecolor": "white",
     "savefig.dpi": 110,
 }
@@ -46,6 +51,20 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(path, metadata={"Software": None})
 
 
+def to_svg(figure: Figure) -> str:
+    """An SVG for a page: no background, ink in the colour of the text around it.
+
+    The only title goes, for the page to write; of several, each says what its axes show.
+    """
+    titled = [axes for axes in figure.axes if axes.get_title()]
+    if len(titled) == 1:
+        titled[0].set_title("")
+    file = StringIO()
+    with rc_context(STYLE):
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    return re.sub(f"{INK}|{GREY}", "currentColor", file.getvalue(), flags=re.IGNORECASE)
+
+
 def curves(history: pd.DataFrame, note: str) -> Figure:
     """Loss and Dice of training and validation by epoch, the kept epoch marked."""
     best = history.loc[history["val_dice"].idxmax()]
@@ -57,7 +76,7 @@ def curves(history: pd.DataFrame, note: str) -> Figure:
             axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_xlabel("Epoch")
-        left.set(title="Loss (BCE + Dice)", ylim=(0, None))
+        left.set(title="Loss", ylim=(0, None))
         left.legend(loc="upper right")
         right.set(title="Dice", ylim=(0, 1))
         right.annotate(
@@ -93,7 +112,9 @@ def panels(groups: dict[str, list[Example]], note: str) -> Figure:
     heights = [example.image.shape[0] / example.image.shape[1] for _, example in rows]
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(7.2, 2.05 * sum(heights) + 0.9), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+        figure.get_layout_engine().set(
+            w_pad=0.02, h_pad=0.03, wspace=0, hspace=0, rect=(0.01, 0, 0.99, 1)
+        )
         grid = figure.subplots(len(rows), 3, squeeze=False, height_ratios=heights)
         for axes, title in zip(grid[0], ("Input", "Ground truth", "Prediction"), strict=True):
             axes.set_title(title, fontweight="bold")
@@ -111,16 +132,24 @@ def panels(groups: dict[str, list[Example]], note: str) -> Figure:
                 fontsize=8,
                 labelpad=6,
             )
-        figure.legend(
-            handles=[
-                Patch(color=YELLOW, label="lesion, found (true positive)"),
-                Patch(color=ORANGE, label="skin, marked (false positive)"),
-                Patch(color=BLUE, label="lesion, missed (false negative)"),
-            ],
-            loc="outside lower center",
-            ncols=3,
-            fontsize=8,
-        )
+        _legend(figure)
+        figure.suptitle(note, fontsize=9, color=GREY)
+    return figure
+
+
+def failures(examples: list[Example], captions: list[str], note: str) -> Figure:
+    """Predictions over their images, in the colours of `panels`, each under its caption."""
+    columns = min(4, len(examples))
+    rows = -(-len(examples) // columns)
+    with rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(2.4 * columns, 2.75 * rows + 0.6), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, example, caption in zip(grid, examples, captions, strict=False):
+            axes.imshow(overlay(example))
+            axes.set_title(caption, fontsize=8, loc="left")
+        _legend(figure)
         figure.suptitle(note, fontsize=9, color=GREY)
     return figure
 
@@ -138,6 +167,19 @@ def overlay(example: Example) -> np.ndarray:
         tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
         picture[where] = (1 - opacity) * picture[where] + opacity * tint
     return picture.astype(np.uint8)
+
+
+def _legend(figure: Figure) -> None:
+    figure.legend(
+        handles=[
+            Patch(color=YELLOW, label="lesion, found (true positive)"),
+            Patch(color=ORANGE, label="skin, marked (false positive)"),
+            Patch(color=BLUE, label="lesion, missed (false negative)"),
+        ],
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+    )
 
 
 def score_distribution(scores: pd.DataFrame, note: str) -> Figure:

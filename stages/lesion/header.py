@@ -12,6 +12,8 @@ from lesion.imagenet import DEVIATION, MEAN
 
 WEIGHTS_FILE = "unet.safetensors"
 
+MOST = (1024, 8, 4096)  # width, depth and image size that the parameters allow; more would hang
+
 # The file's only entry: safetensors does not keep the order of several, and equal weights are to
 # be equal bytes.
 ENTRY = "lesion"
@@ -53,10 +55,14 @@ def read_header(path: Path) -> Header:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no weights of this project ({error}); train again") from None
     numbers = (header.width, header.depth, header.image_size)
-    if header.encoder not in ENCODERS or not all(type(n) is int and n > 0 for n in numbers):
+    known = all(
+        type(number) is int and 0 < number <= most
+        for number, most in zip(numbers, MOST, strict=True)
+    )
+    if header.encoder not in ENCODERS or not known:
         raise InputError(
             f"{path}: found encoder {header.encoder!r}, and {numbers} as width, depth and image "
-            "size; expected a known encoder and whole numbers above 0; train again"
+            f"size; expected a known encoder and whole numbers from 1 to {MOST}; train again"
         )
     found = (header.architecture, header.mean, header.deviation)
     if found != ("unet", MEAN, DEVIATION):

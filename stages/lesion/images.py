@@ -106,7 +106,9 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
 
 
 def open_mask(content: bytes) -> Mask:
-    """A mask: lesion where the grey value is above 127 of 255, or above 0 if all are 0 or 1.
+    """A mask: lesion where the grey value is above 128 of 255, as in the challenge's scorer.
+
+    Where all values are 0 or 1, lesion is 1.
 
     Notes say what was unusual, such as other values than 0 and 255.
 
@@ -128,7 +130,7 @@ def open_mask(content: bytes) -> Mask:
         if counts[0] + counts[255] < sum(counts):
             binary = counts[0] + counts[1] == sum(counts)
             notes.append("mask of 0 and 1" if binary else "mask of several values")
-            half = 0 if binary else 127
+            half = 0 if binary else 128
             grey = grey.point([255 if value > half else 0 for value in range(256)])
             counts = grey.histogram()
         return Mask(grey, counts[255], tuple(notes))

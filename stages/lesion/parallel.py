@@ -17,17 +17,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function` of each item, in order, a thread a core; few items are under way at a time.
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+) -> Iterator[Result]:
+    """`function` of each item, in order, by `workers` threads (0: one a core), few at a time.
 
     (`Executor.map` takes all items at once and keeps each result until its turn.)
     """
-    with ThreadPoolExecutor(cores()) as pool:
+    workers = workers or cores()
+    with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > AHEAD * cores():
+                if len(waiting) > AHEAD * workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -4,12 +4,13 @@ Each model's fields are exactly the `params:` of that stage in dvc.yaml.
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -23,6 +24,7 @@ Threads = Annotated[int, Field(ge=0, le=1024)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Strength = Annotated[float, Field(ge=0, le=1)]
+Auto = Literal["auto"]  # chosen on the validation split
 Resize = Literal["stretch", "letterbox", "crop"]
 
 
@@ -45,6 +47,10 @@ class PreprocessParams(StageParams):
     split_seed: Seed
     drop_leaks: bool
     max_rejected: Share
+
+
+class ReferenceParams(StageParams):
+    pass
 
 
 class EncoderParams(StageParams):
@@ -76,8 +82,10 @@ class TrainParams(StageParams):
 class EvaluateParams(StageParams):
     threads: Threads
     precision: Precision
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    tta: bool
+    threshold: Auto | Annotated[float, Field(gt=0, lt=1)]
+    tta: Auto | bool
+    largest_component: Auto | bool
+    fill_holes: Auto | bool
 
 
 class PlotParams(StageParams):
@@ -87,6 +95,7 @@ class PlotParams(StageParams):
 ALL_STAGES = (
     DownloadParams,
     PreprocessParams,
+    ReferenceParams,
     EncoderParams,
     TrainParams,
     EvaluateParams,
@@ -137,27 +146,31 @@ def _check(model: type[AnyParams], values: dict, path: Path) -> AnyParams:
     except ValidationError as error:
         name = error.errors()[0]["loc"][0]
         found = f"found {own[name]!r}" if name in own else "missing"
-        allowed = _allowed(model.model_fields[name])
+        field = model.model_fields[name]
+        allowed = _allowed(field.annotation, field.metadata)
         raise InputError(f"{path}: parameter '{name}': {found}; expected {allowed}") from None
 
 
-def _allowed(field: FieldInfo) -> str:
-    """What a parameter may be, in words."""
-    if choices := get_args(field.annotation):
-        return "one of " + ", ".join(map(str, choices))
-    words = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}[
-        field.annotation
-    ]
-    limits = {
+def _allowed(kind: object, limits: Sequence[object] = ()) -> str:
+    """What a parameter of a type and with limits may be, in words."""
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(map(_allowed, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        kind, *annotations = get_args(kind)
+        return _allowed(kind, [limit for field in annotations for limit in field.metadata])
+    if choices := get_args(kind):
+        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    words = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}[kind]
+    names = {
         Ge: ("at least", "ge"),
         Gt: ("above", "gt"),
         Le: ("at most", "le"),
         Lt: ("below", "lt"),
     }
     bounds = [
-        f"{limits[type(bound)][0]} {getattr(bound, limits[type(bound)][1])}"
-        for bound in field.metadata
-        if type(bound) in limits
+        f"{names[type(limit)][0]} {getattr(limit, names[type(limit)][1])}"
+        for limit in limits
+        if type(limit) in names
     ]
     return " ".join([words, " and ".join(bounds)]).strip()
 

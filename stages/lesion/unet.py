@@ -87,8 +87,8 @@ class UNet(nn.Module):
             self.merge.append(DoubleConv(self.encoder.channels[level] + out, out))
             channels = out
         self.head = nn.Conv2d(channels, 1, kernel_size=1)
-        for part in (self.up, self.merge, self.head):
-            initialise(part)
+        initialise(self.merge)
+        initialise(self.head)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:

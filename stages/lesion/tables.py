@@ -1,0 +1,42 @@
+"""The numbers in metrics/, as stages read what earlier ones wrote."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from lesion.errors import InputError
+
+METRICS = Path("metrics")
+_TEXT = ("id", "notes", "twin", "twin_split")
+
+
+def load_table(name: str) -> pd.DataFrame:
+    """metrics/`name`.csv; an id may look like anything, also like a number or "NA".
+
+    Raises:
+        InputError: it is not there.
+    """
+    with _found(METRICS / f"{name}.csv") as path:
+        types = dict.fromkeys(_TEXT, str)
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+
+
+def load_evaluation() -> dict:
+    """metrics/evaluation.json.
+
+    Raises:
+        InputError: it is not there.
+    """
+    with _found(METRICS / "evaluation.json") as path:
+        return json.loads(path.read_text())
+
+
+@contextmanager
+def _found(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run `dvc repro`, which makes it") from None

@@ -1,0 +1,114 @@
+"""Scores what needs no training on the validation and test images, and notes what each is like.
+
+reads   arrays/index.csv, raw/ (photographs and masks)
+writes  metrics/references.csv: a row an image with its traits (lesion.traits), and the Dice and
+        IoU of each reference (lesion.references) at the photograph's original resolution
+knobs   none
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from lesion import params
+from lesion.archives import ArchiveReader
+from lesion.arrays import INDEX, load_index
+from lesion.cli import run
+from lesion.errors import ImageError, InputError
+from lesion.files import write_csv
+from lesion.images import decode_image, open_mask, resize_image, resize_levels, resize_mask
+from lesion.parallel import in_order
+from lesion.progress import Progress
+from lesion.references import REFERENCES
+from lesion.scores import Confusion
+from lesion.traits import Traits
+
+RAW = Path("raw")
+ARRAYS = Path("arrays")
+TABLE = Path("metrics/references.csv")
+SPLITS = ("validation", "test")
+SIDE = 512  # most pixels of the longer side of what traits and references are made from
+DIGITS = {"lesion_share": 6, "contrast": 2, "ita": 2, "hair_share": 5}
+
+
+def main() -> None:
+    params.load(params.ReferenceParams)  # a mistake in the file stops every stage
+    index = pd.concat([load_index(ARRAYS, split) for split in SPLITS], ignore_index=True)
+    for split in SPLITS:
+        if not (index["split"] == split).any():
+            raise InputError(
+                f"{ARRAYS / INDEX}: no {split} row; expected at least one; "
+                "run `dvc repro preprocess`"
+            )
+    table = pd.DataFrame(measure_all(index)).round(DIGITS).round(6)
+    write_csv(TABLE, index[["id", "split"]].join(table))
+    for split in SPLITS:
+        of_split = table[index["split"] == split]
+        means = (f"{name} {of_split[f'{name}_dice'].mean():.4g}" for name in REFERENCES)
+        print(f"{split}, mean Dice without training: " + "  ".join(means))
+
+
+def measure_all(index: pd.DataFrame) -> list[dict[str, object]]:
+    """Traits and scores of each image, in the order of `index`.
+
+    Raises:
+        ImageError, InputError: a file is missing, damaged or not of the size in `index`; the
+            message names it.
+    """
+    cv2.setNumThreads(1)  # a thread a core is at work already
+    records = []
+    with ArchiveReader(RAW) as archives, Progress("reference", len(index), "images") as progress:
+
+        def measure_row(row: tuple) -> dict[str, object]:
+            image, mask = (
+                archives.read(archive, member)
+                for archive, member in (
+                    (row.image_archive, row.image),
+                    (row.mask_archive, row.mask),
+                )
+            )
+            try:
+                return measure(image, mask, (int(row.height), int(row.width)))
+            except ImageError as error:
+                raise ImageError(f"{RAW}: {row.id}: {error}") from None
+
+        for record in in_order(measure_row, index.itertuples(index=False)):
+            records.append(record)
+            progress.update()
+    return records
+
+
+def measure(image_file: bytes, mask_file: bytes, shape: tuple[int, int]) -> dict[str, object]:
+    """Traits of an image, and Dice and IoU of each reference, by column.
+
+    Raises:
+        ImageError: one of the files is no whole image, or not of `shape`, height and width.
+    """
+    scale = min(1.0, SIDE / max(shape))
+    reduced = tuple(max(1, round(length * scale)) for length in shape)
+    photograph, mask = decode_image(image_file, reduced), open_mask(mask_file)
+    for what, found in (("image", photograph.shape), ("mask", mask.shape)):
+        if found != shape:
+            raise ImageError(
+                f"{what} is {found[1]}×{found[0]}; expected {shape[1]}×{shape[0]} as in "
+                f"{ARRAYS / INDEX}; run `dvc repro preprocess`"
+            )
+    image = resize_image(photograph.pixels, *reduced)
+    truth = np.asarray(mask.image) > 127
+    traits = Traits.of(
+        image,
+        resize_levels(mask.image, *reduced) > 127,
+        lesion_share=mask.lesion / truth.size,
+        at_border=bool(truth[[0, -1]].any() or truth[:, [0, -1]].any()),
+    )
+    scores = {}
+    for name, segment in REFERENCES.items():
+        confusion = Confusion.between(resize_mask(segment(image), *shape), truth)
+        scores |= {f"{name}_dice": confusion.dice, f"{name}_iou": confusion.iou}
+    return {**vars(traits), **scores}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,316 @@
+"""The stage evaluate: the official scorer gives the same, and nothing but the images counts."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import download
+import evaluate
+import preprocess
+import reference
+from lesion import params
+from lesion.archives import ArchiveReader
+from lesion.arrays import array_path, load_index, load_split
+from lesion.batches import Split
+from lesion.header import Header
+from lesion.images import encode_mask
+from lesion.members import pack
+from lesion.synthetic import lesion_image
+from lesion.training import Trainer
+from lesion.weights import save_weights
+from project import copy_of_stages, set_params
+
+SIDE = 32
+SIZES = [(40, 60), (61, 45), (33, 97), (128, 128), (29, 31)]
+SPLITS = ("validation", "test")
+SCORES = {  # the official scorer's names
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "iou": "jaccard",
+    "thresholded_iou": "threshold_jaccard",
+    "dice": "dice",
+}
+TABLES = ("scores", "per_image", "choice", "thresholds", "calibration", "risk_coverage")
+RESULTS = ["metrics/evaluation.json", *(f"metrics/{name}.csv" for name in TABLES)]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The stage makes torch deterministic."""
+    mode = torch.get_deterministic_debug_mode()
+    yield
+    torch.set_deterministic_debug_mode(mode)
+
+
+def drawn(split: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its mask, 8 bit; among the test images, masks that are empty, full and grey."""
+    height, width = SIZES[number % len(SIZES)]
+    image, mask = lesion_image(1000 * len(split) + number, height, width)
+    grey = mask * np.uint8(255)
+    if split == "test":
+        special = {
+            5: np.zeros_like(grey),
+            6: np.full_like(grey, 255),
+            # What a resampled mask may hold: the scorer counts a pixel from 129 on.
+            7: cv2.GaussianBlur(grey, (0, 0), 3),
+            8: np.where(mask, np.uint8(129), np.uint8(128)),
+        }
+        grey = special.get(number, grey)
+    return image, grey
+
+
+def write_data(folder: Path) -> None:
+    folder.mkdir()
+    for digit, split, name, count in (
+        (1, "train", "Training", 16),
+        (2, "validation", "Validation", 9),
+        (3, "test", "Test", 13),
+    ):
+        # The official scorer knows ids by their seven digits.
+        pairs = {f"ISIC_{digit}{number:06}": drawn(split, number) for number in range(count)}
+        pack(
+            folder / f"ISIC2018_Task1-2_{name}_Input.zip",
+            [
+                (f"i/{key}.jpg", cv2.imencode(".jpg", image[..., ::-1])[1].tobytes())
+                for key, (image, _) in pairs.items()
+            ],
+        )
+        pack(
+            folder / f"ISIC2018_Task1_{name}_GroundTruth.zip",
+            [
+                (f"m/{key}_segmentation.png", cv2.imencode(".png", mask)[1].tobytes())
+                for key, (_, mask) in pairs.items()
+            ],
+        )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages with a network that was trained for a moment, all but evaluated."""
+    folder = copy_of_stages(tmp_path_factory.mktemp("prepared") / "project")
+    write_data(folder / "data")
+    set_params(folder, image_size=SIDE, width=8, depth=3, epochs=12, batch_size=4, threads=1)
+    set_params(folder, precision="float32", resize="letterbox")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in (download, preprocess, reference):
+            stage.main()
+        knobs = params.load(params.TrainParams)
+        train, validation = (
+            Split(images, masks, index["id"].tolist())
+            for index, images, masks in (
+                load_split(Path("arrays"), s) for s in ("train", "validation")
+            )
+        )
+        trainer = Trainer(knobs, train, validation, torch.device("cpu"))
+        while trainer.step < trainer.steps:
+            trainer.advance()
+        header = Header("none", knobs.width, knobs.depth, SIDE, knobs.resize, "0" * 64, 1)
+        save_weights(Path("model/unet.safetensors"), trainer.best, header)
+    (folder / "mlflow.db").mkdir()  # without MLflow, which takes as long as the rest
+    return folder
+
+
+def evaluated(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    patch.chdir(folder)
+    evaluate.main()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(prepared: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        return evaluated(prepared, patch)
+
+
+@pytest.fixture
+def changed(prepared: Path, tmp_path: Path, monkeypatch) -> Callable[..., Path]:
+    """Evaluates a copy of the project with something changed."""
+
+    def changed(change: Callable[[], None] = lambda: None, **values: object) -> Path:
+        folder = tmp_path / "project"
+        shutil.copytree(prepared, folder, symlinks=True)
+        shutil.rmtree(folder / "predictions", ignore_errors=True)
+        set_params(folder, **values)
+        monkeypatch.chdir(folder)
+        change()
+        return evaluated(folder, monkeypatch)
+
+    return changed
+
+
+def evaluation(folder: Path) -> dict:
+    return json.loads((folder / "metrics/evaluation.json").read_text())
+
+
+def per_image(folder: Path, split: str = "test") -> pd.DataFrame:
+    table = pd.read_csv(folder / "metrics/per_image.csv")
+    return table[table["split"] == split].reset_index(drop=True)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    files = [*RESULTS, *(p.relative_to(folder) for p in sorted(folder.glob("predictions/*/*")))]
+    return {str(name): (folder / name).read_bytes() for name in files}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_challenges_own_scorer_gives_the_same(finished, tmp_path, split):
+    scorer = pytest.importorskip("isic_challenge_scoring.segmentation")
+    with ArchiveReader(finished / "raw") as archives:
+        for row in load_index(finished / "arrays", split).itertuples():
+            content = archives.read(row.mask_archive, row.mask)
+            (tmp_path / Path(row.mask).name).write_bytes(content)
+    official = scorer.SegmentationScore.from_dir(tmp_path, finished / "predictions" / split)
+    ours = evaluation(finished)[split]
+    for name, theirs in SCORES.items():
+        assert ours[name] == pytest.approx(official.macro_average[theirs], abs=1e-6), name
+    assert 0.2 < ours["dice"] < 1  # or there would be little to compare
+
+
+def test_the_scorer_refuses_what_is_of_another_size(finished, tmp_path):
+    scorer = pytest.importorskip("isic_challenge_scoring.segmentation")
+    from isic_challenge_scoring.types import ScoreError
+
+    name = per_image(finished)["id"][0]
+    (tmp_path / f"{name}_segmentation.png").write_bytes(encode_mask(np.zeros((9, 9), bool)))
+    with pytest.raises(ScoreError, match="dimensions"):
+        scorer.SegmentationScore.from_dir(tmp_path, finished / "predictions/test")
+
+
+def test_predictions_are_as_the_challenge_wants_them(finished):
+    for split in SPLITS:
+        index = load_index(finished / "arrays", split)
+        found = sorted(path.name for path in (finished / "predictions" / split).iterdir())
+        assert found == sorted(f"{name}_segmentation.png" for name in index["id"])
+        for row in index.itertuples():
+            path = finished / f"predictions/{split}/{row.id}_segmentation.png"
+            mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            assert mask.shape == (row.height, row.width) and mask.dtype == np.uint8
+            assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_pooled_scores_are_those_of_all_pixels(finished):
+    for split in SPLITS:
+        numbers, pixels = evaluation(finished)[split], per_image(finished, split)
+        tp, fp, fn = (pixels[name].sum() for name in ("tp", "fp", "fn"))
+        assert numbers["pooled_iou"] == pytest.approx(tp / (tp + fp + fn), abs=1e-6)
+        for kind in ("pooled",):
+            dice, iou = numbers[f"{kind}_dice"], numbers[f"{kind}_iou"]
+            assert iou == pytest.approx(dice / (2 - dice), abs=2e-6)
+
+
+def test_scores_per_image_lead_to_the_means(finished):
+    for split in SPLITS:
+        numbers, table = evaluation(finished)[split], per_image(finished, split)
+        assert numbers["images"] == len(table)
+        for name in (*SCORES, "boundary_f1", "hd95", "assd", "hd95_share", "assd_share"):
+            assert numbers[name] == pytest.approx(table[name].mean(), abs=2e-6), name
+        assert numbers["failed"] == pytest.approx((table["iou"] < 0.65).mean(), abs=1e-6)
+        pixels = table[["tp", "fp", "fn", "tn"]].sum(axis=1)
+        assert (pixels == [np.prod(size) for size in sizes(finished, split)]).all()
+
+
+def sizes(folder: Path, split: str) -> list[tuple[int, int]]:
+    index = load_index(folder / "arrays", split)
+    return list(zip(index["height"], index["width"], strict=True))
+
+
+def test_the_order_of_the_images_changes_nothing_to_the_bit(finished, changed):
+    def reorder() -> None:
+        index = pd.read_csv("arrays/index.csv", dtype={"id": str})
+        parts = []
+        for split, rows in index.groupby("split", sort=False):
+            order = np.random.default_rng(0).permutation(len(rows))
+            parts.append(rows.iloc[order])
+            for kind in ("images", "masks"):
+                path = array_path(Path("arrays"), split, kind)
+                array = np.load(path)[order]
+                path.unlink()
+                np.save(path, array)
+        pd.concat(parts).to_csv("arrays/index.csv", index=False)
+
+    before, after = results(finished), results(changed(reorder))
+    assert before.keys() == after.keys()
+    rows = [sorted(files.pop("metrics/per_image.csv").splitlines()) for files in (before, after)]
+    assert rows[0] == rows[1]
+    for name in before:
+        assert before[name] == after[name], name
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_number_of_threads_changes_nothing_to_the_bit(finished, changed, threads):
+    assert results(changed(threads=threads)) == results(finished)
+
+
+def test_what_is_chosen_is_noted_and_used(finished):
+    chosen = evaluation(finished)["chosen"]
+    steps = pd.read_csv(finished / "metrics/choice.csv", dtype=str)
+    taken = steps[steps["taken"] == "True"].set_index("question")["option"]
+    for name in ("tta", "threshold", "largest_component", "fill_holes"):
+        assert taken[name] == str(chosen[name]).lower()
+    best = steps[steps["question"] == "fill_holes"].set_index("taken").loc["True"]
+    for name in ("dice", "iou", "thresholded_iou"):
+        assert float(best[name]) == pytest.approx(
+            evaluation(finished)["validation"][name], abs=2e-6
+        )
+
+
+def test_what_the_parameters_fix_is_used(changed):
+    fixed = {"tta": False, "threshold": 0.61, "largest_component": True, "fill_holes": False}
+    folder = changed(**{name: str(value).lower() for name, value in fixed.items()})
+    chosen = evaluation(folder)["chosen"]
+    assert {name: chosen[name] for name in fixed} == fixed
+
+
+def test_nothing_is_chosen_by_the_test_split(finished, changed):
+    def blacken() -> None:
+        """Other true masks for the test images."""
+        path = Path("raw/ISIC2018_Task1_Test_GroundTruth.zip")
+        with ArchiveReader(Path("raw")) as archives:
+            index = load_index(Path("arrays"), "test")
+            members = [
+                (row.mask, encode_mask(np.zeros((row.height, row.width), bool)))
+                for row in index.itertuples()
+            ]
+            assert archives is not None
+        path.unlink()
+        pack(path, members)
+
+    folder = changed(blacken)
+    assert evaluation(folder)["chosen"] == evaluation(finished)["chosen"]
+    assert evaluation(folder)["validation"] == evaluation(finished)["validation"]
+    assert evaluation(folder)["test"]["dice"] < evaluation(finished)["test"]["dice"]
+    same = [f"predictions/test/{name}_segmentation.png" for name in per_image(finished)["id"]]
+    assert all((folder / name).read_bytes() == (finished / name).read_bytes() for name in same)
+
+
+def test_references_stand_beside_the_network(finished):
+    scores = pd.read_csv(finished / "metrics/scores.csv")
+    whole = scores[(scores["split"] == "test") & (scores["group"] == "all")]
+    references = pd.read_csv(finished / "metrics/references.csv")
+    own = references[references["split"] == "test"]
+    for method in ("centre", "otsu", "grabcut"):
+        rows = whole[whole["method"] == method].set_index("score")
+        assert rows.loc["dice", "value"] == pytest.approx(own[f"{method}_dice"].mean(), abs=1e-5)
+        assert rows.loc["dice", "low"] < rows.loc["dice", "value"] < rows.loc["dice", "high"]
+
+
+def test_groups_of_a_kind_hold_each_image_once(finished):
+    scores = pd.read_csv(finished / "metrics/scores.csv")
+    rows = scores[(scores["split"] == "test") & (scores["score"] == "dice")]
+    rows = rows[rows["group"] != "all"]
+    kinds = rows["group"].str.split(":").str[0]
+    assert set(kinds) == {"size", "border", "contrast", "skin tone", "hair"}
+    assert (rows.groupby(kinds)["images"].sum() == 13).all()
+    table = per_image(finished)
+    for kind, group in rows.groupby(kinds):
+        mean = (group["value"] * group["images"]).sum() / 13
+        assert mean == pytest.approx(table["dice"].mean(), abs=1e-5), kind

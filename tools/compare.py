@@ -1,0 +1,83 @@
+"""Compares two trainings image by image: is the difference more than chance, and where is it?
+
+    python tools/compare.py main                  # with the workspace
+    python tools/compare.py main dummy-deys       # branches, tags, commits, names of experiments
+
+Scores are per image at the original size, means over the images. Intervals hold 95 % of the mean
+differences that drawing the images anew would give (paired bootstrap), p is two-sided. Both runs
+need the same images; which ones are scored depends on the data and the split, not on the seed.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
+
+from lesion.compare import Comparison, compare
+from lesion.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+PER_IMAGE = "metrics/per_image.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("before", help="a revision: branch, tag, commit or experiment")
+    parser.add_argument("after", nargs="?", help="another one; left out: the workspace")
+    parser.add_argument("--split", default="test", choices=["validation", "test"])
+    parser.add_argument("--images", type=int, default=5, help="to name on either side")
+    parser.add_argument("--csv", type=Path, help="write all images there")
+    given = parser.parse_args()
+    try:
+        comparison = compare(per_image(given.before), per_image(given.after), given.split)
+    except InputError as error:
+        sys.exit(f"compare: {error}")
+    print(report(comparison, given.images))
+    if given.csv:
+        comparison.images.to_csv(given.csv, index=False)
+
+
+def per_image(revision: str | None) -> pd.DataFrame:
+    """metrics/per_image.csv of a revision; None: the one in the workspace."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError
+
+    try:
+        content = dvc.api.read(PER_IMAGE, repo=str(ROOT), rev=revision)
+    except (FileNotFoundError, DvcException, RevError) as error:
+        where = revision or "the workspace"
+        raise InputError(
+            f"{where}: no {PER_IMAGE} there ({error}); expected a finished run"
+        ) from None
+    return pd.read_csv(io.StringIO(content), dtype={"id": str}, keep_default_na=False)
+
+
+def report(comparison: Comparison, count: int) -> str:
+    scores = comparison.scores
+    lines = [
+        "| score | before | after | difference | 95 % interval | p | better | worse |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.score} | {row.before:.4f} | {row.after:.4f} | {row.difference:+.4f} "
+        f"| {row.low:+.4f} to {row.high:+.4f} | {row.p:.4f} | {row.better} | {row.worse} |"
+        for row in scores.itertuples()
+    ]
+    images = comparison.images
+    for title, rows in (("worse", images.head(count)), ("better", images[::-1].head(count))):
+        lines += ["", f"Dice most {title}:"]
+        lines += [
+            f"  {row.id}  {row.dice_before:.3f} → {row.dice_after:.3f}" for row in rows.itertuples()
+        ]
+    return "\n".join([f"{len(images)} images", "", *lines])
+
+
+if __name__ == "__main__":
+    main()
