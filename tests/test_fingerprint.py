@@ -8,7 +8,14 @@ import pytest
 from lesion.fingerprint import data_hash, file_hashes, fingerprint
 from lesion.params import EvaluateParams
 
-PARAMS = EvaluateParams(threads=1, precision="float32", threshold=0.5, tta=False)
+PARAMS = EvaluateParams(
+    threads=1,
+    precision="float32",
+    threshold=0.5,
+    tta=False,
+    largest_component=False,
+    fill_holes=False,
+)
 MACHINE = {"torch": "2.0", "processor": "AVX2", "processor_threads": 1, "processes": 1}
 
 
