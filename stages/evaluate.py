@@ -91,6 +91,7 @@ def main() -> None:
                 **of_network(scores, split),
                 **reliance(table),
                 "calibration_error": calibration_error(reliability[split]),
+                "uncalibrated_error": calibration_error(pixels[split].reliability(1.0)),
                 "images": len(table),
             }
             for split, table in tables.items()

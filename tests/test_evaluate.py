@@ -292,6 +292,16 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
     assert all((folder / name).read_bytes() == (finished / name).read_bytes() for name in same)
 
 
+def test_calibration_is_that_of_the_validation_pixels(finished):
+    numbers = evaluation(finished)
+    assert numbers["chosen"]["temperature"] != 1
+    assert numbers["validation"]["calibration_error"] < numbers["validation"]["uncalibrated_error"]
+    table = pd.read_csv(finished / "metrics/calibration.csv")
+    gaps = (table["observed"] - table["predicted"]).abs()
+    error = (gaps * table["pixels"]).sum() / table["pixels"].sum()
+    assert numbers["test"]["calibration_error"] == pytest.approx(error, abs=1e-5)
+
+
 def test_references_stand_beside_the_network(finished):
     scores = pd.read_csv(finished / "metrics/scores.csv")
     whole = scores[(scores["split"] == "test") & (scores["group"] == "all")]

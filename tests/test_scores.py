@@ -3,7 +3,7 @@ from dataclasses import asdict, fields
 import numpy as np
 import pytest
 
-from lesion.scores import Confusion, ImageScores, summarise
+from lesion.scores import Confusion, ImageScores
 
 SCORES = [field.name for field in fields(ImageScores)]
 
@@ -93,10 +93,21 @@ def test_jaccard_is_dice_over_2_minus_dice(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_dice_and_jaccard_do_not_care_which_mask_is_the_truth(seed):
+def test_swapping_prediction_and_truth_swaps_what_was_missed_and_wrongly_marked_and_no_more(seed):
     prediction, truth = random_masks(seed)
     one, other = Confusion.between(prediction, truth), Confusion.between(truth, prediction)
-    assert (one.dice, one.iou) == (other.dice, other.iou)
+    assert other == Confusion(tp=one.tp, fp=one.fn, fn=one.fp, tn=one.tn)
+    assert (one.dice, one.iou, one.thresholded_iou, one.accuracy) == (
+        other.dice,
+        other.iou,
+        other.thresholded_iou,
+        other.accuracy,
+    )
+    # What of the lesion is found becomes what of the mark is lesion.
+    if one.tp + one.fp:
+        assert other.sensitivity == one.tp / (one.tp + one.fp)
+    if one.tn + one.fn:
+        assert other.specificity == one.tn / (one.tn + one.fn)
 
 
 @pytest.mark.parametrize(
@@ -105,33 +116,3 @@ def test_dice_and_jaccard_do_not_care_which_mask_is_the_truth(seed):
 def test_thresholded_jaccard_keeps_065_itself_and_is_0_below(tp, missed, expected):
     assert Confusion(tp, 0, missed, 5).thresholded_iou == expected
     assert Confusion(tp, missed, 0, 5).thresholded_iou == expected
-
-
-def test_summary_means_weigh_images_alike_and_pooled_scores_weigh_pixels_alike():
-    small, large = Confusion(tp=0, fp=1, fn=1, tn=8), Confusion(tp=90, fp=5, fn=5, tn=0)
-    summary = summarise([small, large])
-    assert summary["dice"] == pytest.approx((0 + 180 / 190) / 2, abs=1e-6)
-    assert summary["iou"] == pytest.approx((0 + 0.9) / 2, abs=1e-6)
-    assert summary["thresholded_iou"] == pytest.approx(0.45, abs=1e-6)
-    assert summary["accuracy"] == pytest.approx((0.8 + 0.9) / 2, abs=1e-6)
-    assert summary["pooled_dice"] == pytest.approx(180 / 192, abs=1e-6)
-    assert summary["pooled_iou"] == pytest.approx(90 / 102, abs=1e-6)
-    assert summary["images"] == 2
-
-
-def test_summary_of_one_image_is_its_scores():
-    confusion = Confusion.between(*random_masks(2))
-    summary = summarise([confusion])
-    assert {name: summary[name] for name in SCORES} == pytest.approx(
-        asdict(ImageScores.of(confusion)), abs=1e-6
-    )
-    assert summary["pooled_dice"] == summary["dice"]
-
-
-def test_summary_holds_what_the_metrics_file_promises():
-    promised = {*SCORES, "pooled_dice", "pooled_iou", "images"}
-    assert set(summarise([Confusion(1, 1, 1, 1)])) == promised
-
-
-def test_sum_of_confusions_adds_each_count():
-    assert Confusion(1, 2, 3, 4) + Confusion(10, 20, 30, 40) == Confusion(11, 22, 33, 44)

@@ -1,4 +1,4 @@
-"""The challenge's scores of one mask against another, and their summary over a split.
+"""The challenge's scores of one mask against another.
 
 Definitions and the rules for empty masks are those of the ISIC challenge's scorer
 (https://github.com/ImageMarkup/isic-challenge-scoring).
@@ -6,8 +6,7 @@ Definitions and the rules for empty masks are those of the ISIC challenge's scor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -36,11 +35,6 @@ class Confusion:
         predicted, actual = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
         fp, fn = predicted - tp, actual - tp
         return cls(tp, fp, fn, truth.size - tp - fp - fn)
-
-    def __add__(self, other: Confusion) -> Confusion:
-        return Confusion(
-            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
-        )
 
     @property
     def pixels(self) -> int:
@@ -96,23 +90,3 @@ class ImageScores:
     @classmethod
     def of(cls, confusion: Confusion) -> ImageScores:
         return cls(**{field.name: getattr(confusion, field.name) for field in fields(cls)})
-
-
-def summarise(confusions: Sequence[Confusion]) -> dict[str, float | int]:
-    """Each score's mean over images, then Dice and IoU of all pixels pooled, and the count.
-
-    The mean over images weighs every image alike, as the challenge does. Pooled, an image weighs
-    as much as it has lesion pixels: the two are not comparable.
-    """
-    rows = [tuple(asdict(ImageScores.of(confusion)).values()) for confusion in confusions]
-    means = np.mean(rows, axis=0)
-    pooled = sum(confusions[1:], start=confusions[0])
-    return {
-        **{
-            field.name: round(float(mean), 6)
-            for field, mean in zip(fields(ImageScores), means, strict=True)
-        },
-        "pooled_dice": round(pooled.dice, 6),
-        "pooled_iou": round(pooled.iou, 6),
-        "images": len(confusions),
-    }
