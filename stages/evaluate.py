@@ -29,6 +29,7 @@ from lesion.choice import choose, views
 from lesion.cli import run
 from lesion.confidence import expected_dice, reliance, risk_coverage
 from lesion.device import prepare
+from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
 from lesion.header import WEIGHTS_FILE
 from lesion.images import encode_mask
@@ -55,6 +56,8 @@ def main() -> None:
     network, header = load_model(MODEL / WEIGHTS_FILE, device)
     references = load_table("references")
     splits = {split: load_split(ARRAYS, split) for split in SPLITS}
+    for index, _, _ in splits.values():
+        require_rows(references, index)
 
     def predict(split: str, tta: bool) -> np.ndarray:
         images = splits[split][1]
@@ -119,6 +122,15 @@ def main() -> None:
         log.file(METRICS / "per_image.csv")
         log.file(METRICS / "scores.csv")
     report(evaluation, scores)
+
+
+def require_rows(references: pd.DataFrame, index: pd.DataFrame) -> None:
+    missing = index["id"][~index["id"].isin(references["id"])]
+    if len(missing):
+        raise InputError(
+            f"{METRICS}/references.csv: no row for {missing.iloc[0]}, one of {len(missing)}; "
+            "expected one an image; run `dvc repro reference`"
+        )
 
 
 def stored(maps: Iterator[np.ndarray], shape: tuple[int, int, int], what: str) -> np.memmap:

@@ -19,6 +19,7 @@ from lesion import params
 from lesion.archives import ArchiveReader
 from lesion.arrays import array_path, load_index, load_split
 from lesion.batches import Split
+from lesion.errors import ImageError, InputError
 from lesion.header import Header
 from lesion.images import encode_mask
 from lesion.members import pack
@@ -202,9 +203,8 @@ def test_pooled_scores_are_those_of_all_pixels(finished):
         numbers, pixels = evaluation(finished)[split], per_image(finished, split)
         tp, fp, fn = (pixels[name].sum() for name in ("tp", "fp", "fn"))
         assert numbers["pooled_iou"] == pytest.approx(tp / (tp + fp + fn), abs=1e-6)
-        for kind in ("pooled",):
-            dice, iou = numbers[f"{kind}_dice"], numbers[f"{kind}_iou"]
-            assert iou == pytest.approx(dice / (2 - dice), abs=2e-6)
+        dice, iou = numbers["pooled_dice"], numbers["pooled_iou"]
+        assert iou == pytest.approx(dice / (2 - dice), abs=2e-6)
 
 
 def test_scores_per_image_lead_to_the_means(finished):
@@ -274,15 +274,10 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
     def blacken() -> None:
         """Other true masks for the test images."""
         path = Path("raw/ISIC2018_Task1_Test_GroundTruth.zip")
-        with ArchiveReader(Path("raw")) as archives:
-            index = load_index(Path("arrays"), "test")
-            members = [
-                (row.mask, encode_mask(np.zeros((row.height, row.width), bool)))
-                for row in index.itertuples()
-            ]
-            assert archives is not None
+        rows = load_index(Path("arrays"), "test").itertuples()
+        empty = [(r.mask, encode_mask(np.zeros((r.height, r.width), bool))) for r in rows]
         path.unlink()
-        pack(path, members)
+        pack(path, empty)
 
     folder = changed(blacken)
     assert evaluation(folder)["chosen"] == evaluation(finished)["chosen"]
@@ -300,6 +295,38 @@ def test_calibration_is_that_of_the_validation_pixels(finished):
     gaps = (table["observed"] - table["predicted"]).abs()
     error = (gaps * table["pixels"]).sum() / table["pixels"].sum()
     assert numbers["test"]["calibration_error"] == pytest.approx(error, abs=1e-5)
+
+
+def test_a_mask_that_was_changed_since_preprocess_is_named(changed):
+    def shrink() -> None:
+        index = load_index(Path("arrays"), "test")
+        path = Path("raw/ISIC2018_Task1_Test_GroundTruth.zip")
+        path.unlink()
+        pack(path, [(name, encode_mask(np.zeros((9, 7), bool))) for name in index["mask"]])
+
+    with pytest.raises(ImageError, match=r"ISIC_3\d+_segmentation.png is 7×9; expected \d+×\d+"):
+        changed(shrink)
+    assert not Path("predictions").exists()
+
+
+def test_a_mask_that_is_no_image_is_named(changed):
+    def damage() -> None:
+        index = load_index(Path("arrays"), "validation")
+        path = Path("raw/ISIC2018_Task1_Validation_GroundTruth.zip")
+        path.unlink()
+        pack(path, [(name, b"none") for name in index["mask"]])
+
+    with pytest.raises(ImageError, match=r"GroundTruth.zip: m/ISIC_2\d+_segmentation.png: "):
+        changed(damage)
+
+
+def test_an_image_without_references_is_named(changed):
+    def drop() -> None:
+        table = pd.read_csv("metrics/references.csv")
+        table.iloc[2:].to_csv("metrics/references.csv", index=False)
+
+    with pytest.raises(InputError, match=r"no row for ISIC_2000000, one of 2; .* reference`$"):
+        changed(drop)
 
 
 def test_references_stand_beside_the_network(finished):

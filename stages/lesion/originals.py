@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lesion.archives import ArchiveReader
+from lesion.errors import ImageError
 from lesion.images import decode_mask
 from lesion.placement import Placement, from_square
 
@@ -20,9 +21,22 @@ class Originals:
         return len(self.rows)
 
     def truth(self, row: int) -> np.ndarray:
-        """The true mask, H×W bool."""
+        """The true mask, H×W bool.
+
+        Raises:
+            ImageError: it is no whole image, or not of the size in the index.
+        """
         found = self.rows[row]
-        return decode_mask(self.archives.read(found.mask_archive, found.mask))
+        try:
+            mask = decode_mask(self.archives.read(found.mask_archive, found.mask))
+        except ImageError as error:
+            raise ImageError(f"{found.mask_archive}: {found.mask}: {error}") from None
+        if mask.shape != (found.height, found.width):
+            raise ImageError(
+                f"{found.mask_archive}: {found.mask} is {mask.shape[1]}×{mask.shape[0]}; expected "
+                f"{found.width}×{found.height} as in arrays/index.csv; run `dvc repro preprocess`"
+            )
+        return mask
 
     def enlarged(self, row: int, probabilities: np.ndarray) -> np.ndarray:
         """The network's square, S×S float32, in the photograph's own size, H×W.
