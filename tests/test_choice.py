@@ -70,7 +70,7 @@ def test_maps_of_one_value_are_counted_too(value):
         assert counted == Confusion.between(probabilities >= threshold, truth)
 
 
-def test_a_sweep_has_the_mean_scores_of_each_threshold():
+def test_a_sweep_has_the_scores_of_each_image_at_each_threshold():
     truths, rng = lesions(), np.random.default_rng(0)
     maps = rng.random((4, 24, 24)).astype(np.float32)
     table = sweeps({False: maps}, Squares(truths), [0.2, 0.6])[False]
@@ -80,8 +80,7 @@ def test_a_sweep_has_the_mean_scores_of_each_threshold():
             for found, truth in zip(maps, truths, strict=True)
         ]
         for name in COMPARED:
-            expected = np.mean([getattr(score, name) for score in scores])
-            assert table.loc[threshold, name] == pytest.approx(expected)
+            assert table[threshold][name].tolist() == [getattr(score, name) for score in scores]
 
 
 def test_where_nothing_is_better_all_stays_as_it_is():
@@ -90,6 +89,19 @@ def test_where_nothing_is_better_all_stays_as_it_is():
     choice = choose(knobs(), {False: perfect, True: perfect}, Squares(truths))
     assert choice.rules == Rules(False, 0.5, False, False)
     assert choice.sweep["iou"].tolist() == [1.0] * 19
+
+
+def test_a_gain_that_may_be_chance_is_not_taken_and_one_on_all_images_is():
+    truths = lesions(8)
+    lucky = blurred(truths, 0.9, 0.1)
+    lucky[0][0, :] = 0.9  # one image is better with mirror images, the others are equal
+    better = blurred(truths, 0.9, 0.1)
+    choice = choose(knobs(), {False: lucky, True: better}, Squares(truths))
+    asked = choice.steps[choice.steps["question"] == "tta"].set_index("option")
+    assert asked.loc["true", "iou"] > asked.loc["false", "iou"]
+    assert not choice.rules.tta
+    lucky[:, 0, :] = 0.9
+    assert choose(knobs(), {False: lucky, True: better}, Squares(truths)).rules.tta
 
 
 def test_mirror_images_are_taken_if_they_are_better():
@@ -152,6 +164,18 @@ def test_steps_name_each_question_with_its_options_and_scores():
         "fill_holes": ["false", "true"],
     }
     assert steps.groupby("question")["taken"].sum().eq(1).all()
+
+
+def test_the_order_of_the_images_changes_nothing():
+    rng = np.random.default_rng(1)
+    truths = lesions(9)
+    maps = {tta: rng.random((9, 24, 24)).astype(np.float32) for tta in (False, True)}
+    order = rng.permutation(9)
+    one = choose(knobs(), maps, Squares(truths))
+    mixed = {tta: found[order] for tta, found in maps.items()}
+    other = choose(knobs(), mixed, Squares([truths[row] for row in order]))
+    assert one.rules == other.rules
+    pd.testing.assert_frame_equal(one.steps, other.steps)
 
 
 def test_workers_change_nothing():

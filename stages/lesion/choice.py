@@ -1,13 +1,14 @@
 """What is left to choose once a network is trained, chosen on the validation split.
 
 One question after the other: are the mean over mirror images, another threshold than 0.5, the
-largest component alone, filled holes any better? Each is taken if the mean Jaccard index over the
-validation images, at their original size, rises. What the parameters fix is not asked.
+largest component alone, filled holes any better? Each is taken if it raises the mean Jaccard index
+over the validation images, at their original size, by more than chance: if the 95 % interval of the
+paired gain (lesion.bootstrap) lies above 0. What the parameters fix is not asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lesion.bootstrap import means
 from lesion.originals import Originals
 from lesion.parallel import in_order
 from lesion.postprocess import Rules
@@ -55,13 +57,14 @@ def choose(
     start = START if free else knobs.threshold
     swept = sweeps(maps, originals, sorted({*_GRID, start}), workers)
 
-    flips = {view: swept[view].loc[start] for view in maps}
+    flips = {view: swept[view][start] for view in maps}
     tta = _best(flips)
     sweep = swept[tta]
-    # The usual threshold comes first, so that it stays where another one is no better.
-    candidates = [start, *sweep.index.drop(start)] if free else [start]
-    threshold = _best({limit: sweep.loc[limit] for limit in candidates})
-    limits = {limit: sweep.loc[limit] for limit in dict.fromkeys([start, threshold])}
+    limits = {start: sweep[start]}
+    if free:
+        other = max(sweep.keys() - {start}, key=lambda limit: (sweep[limit]["iou"].mean(), -limit))
+        limits[other] = sweep[other]
+    threshold = _best(limits)
 
     tidied = tidyings(Rules(tta, threshold, False, False), maps[tta], originals, workers)
     parts = {largest: tidied[largest, False] for largest in _options(knobs.largest_component)}
@@ -70,7 +73,12 @@ def choose(
     filled = _best(holes)
 
     steps = [
-        {"question": question, "option": str(option).lower(), **scores, "taken": option == taken}
+        {
+            "question": question,
+            "option": str(option).lower(),
+            **scores.mean(),
+            "taken": option == taken,
+        }
         for question, options, taken in (
             ("tta", flips, tta),
             ("threshold", limits, threshold),
@@ -82,7 +90,7 @@ def choose(
     return Choice(
         Rules(tta, threshold, largest, filled),
         pd.DataFrame(steps),
-        sweep.rename_axis("threshold").reset_index(),
+        pd.DataFrame([{"threshold": limit, **scores.mean()} for limit, scores in sweep.items()]),
     )
 
 
@@ -90,9 +98,13 @@ def _options(value: bool | str) -> list[bool]:
     return [False, True] if value == AUTO else [value]
 
 
-def _best(options: dict[object, Mapping[str, float]]) -> object:
-    """The option of the highest Jaccard index, the first one of equals."""
-    return max(options, key=lambda option: options[option]["iou"])
+def _best(options: dict[object, pd.DataFrame]) -> object:
+    """The option of the highest mean Jaccard index, or the first if the gain may be chance."""
+    first = next(iter(options))
+    best = max(options, key=lambda option: options[option]["iou"].mean())
+    # Sorted, so that the samples do not depend on the order of the images.
+    gain = (options[best] - options[first])[["iou"]].sort_values("iou")
+    return best if means(gain).loc[0, "low"] > 0 else first
 
 
 def sweeps(
@@ -100,8 +112,8 @@ def sweeps(
     originals: Originals,
     thresholds: Sequence[float],
     workers: int = 0,
-) -> dict[bool, pd.DataFrame]:
-    """Mean scores (COMPARED) over the images at each threshold, for each of the maps."""
+) -> dict[bool, dict[float, pd.DataFrame]]:
+    """Scores (COMPARED) of each image at each threshold, for each of the maps."""
 
     def count(row: int) -> list[list[Confusion]]:
         truth = originals.truth(row)
@@ -112,10 +124,10 @@ def sweeps(
 
     counted = list(in_order(count, range(len(originals)), workers))
     return {
-        view: pd.DataFrame(
-            [means([image[place][at] for image in counted]) for at in range(len(thresholds))],
-            index=list(thresholds),
-        )
+        view: {
+            threshold: scores_of([image[place][at] for image in counted])
+            for at, threshold in enumerate(thresholds)
+        }
         for place, view in enumerate(maps)
     }
 
@@ -143,8 +155,8 @@ def at_thresholds(
 
 def tidyings(
     rules: Rules, maps: np.ndarray, originals: Originals, workers: int = 0
-) -> dict[tuple[bool, bool], dict[str, float]]:
-    """Mean scores (COMPARED) by whether the largest component is taken, and holes are filled."""
+) -> dict[tuple[bool, bool], pd.DataFrame]:
+    """Scores (COMPARED) by whether the largest component is taken, and holes are filled."""
     variants = list(product([False, True], repeat=2))
 
     def count(row: int) -> list[Confusion]:
@@ -159,10 +171,10 @@ def tidyings(
         ]
 
     counted = zip(*in_order(count, range(len(originals)), workers), strict=True)
-    return dict(zip(variants, map(means, counted), strict=True))
+    return dict(zip(variants, map(scores_of, counted), strict=True))
 
 
-def means(confusions: Sequence[Confusion]) -> dict[str, float]:
-    """Mean scores (COMPARED) over images."""
+def scores_of(confusions: Sequence[Confusion]) -> pd.DataFrame:
+    """A row an image, with COMPARED."""
     scores = [ImageScores.of(confusion) for confusion in confusions]
-    return {name: float(np.mean([getattr(score, name) for score in scores])) for name in COMPARED}
+    return pd.DataFrame([{name: getattr(score, name) for name in COMPARED} for score in scores])
