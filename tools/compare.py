@@ -1,7 +1,7 @@
 """Compares two trainings image by image: is the difference more than chance, and where is it?
 
     python tools/compare.py main                  # with the workspace
-    python tools/compare.py main dummy-deys       # branches, tags, commits, names of experiments
+    python tools/compare.py main sorer-pall       # branches, tags, commits, names of experiments
 
 Scores are per image at the original size, means over the images. Intervals hold 95 % of the mean
 differences that drawing the images anew would give (paired bootstrap), p is two-sided. Both runs
