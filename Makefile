@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint sample mlflow
+.PHONY: repro test test-all lint sample mlflow
 
 repro: $(VENV)/installed  ## run the pipeline: download, preprocess, train, evaluate, plot
 	dvc repro
 
 test: $(VENV)/installed  ## run the tests, among them the whole pipeline in a fresh clone
 	python -m pytest
+
+test-all: $(VENV)/installed  ## also the tests that take minutes
+	python -m pytest -m ""
 
 lint: $(VENV)/installed
 	ruff check .

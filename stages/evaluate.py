@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 import numpy as np
 import pandas as pd
 
-from lesion import params, tracking
+from lesion import params
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_split
 from lesion.boundary import BoundaryScores
@@ -53,7 +53,7 @@ SPLITS = ("validation", "test")
 def main() -> None:
     knobs = params.load(params.EvaluateParams)
     device = prepare(knobs.threads)
-    network, header = load_model(MODEL / WEIGHTS_FILE, device)
+    network, _ = load_model(MODEL / WEIGHTS_FILE, device)
     references = load_table("references")
     splits = {split: load_split(ARRAYS, split) for split in SPLITS}
     for index, _, _ in splits.values():
@@ -115,12 +115,6 @@ def main() -> None:
     for name, table in written.items():
         write_csv(METRICS / f"{name}.csv", table.round(6))
 
-    with tracking.track(header.fingerprint, resume_finished=True) as log:
-        log.tags({"origin": evaluation["origin"], **evaluation["chosen"]})
-        for split in SPLITS:
-            log.metrics({f"{split}_{name}": value for name, value in evaluation[split].items()})
-        log.file(METRICS / "per_image.csv")
-        log.file(METRICS / "scores.csv")
     report(evaluation, scores)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lesion import params, score_figures, tracking
+from lesion import params, score_figures
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_index
 from lesion.cli import run
@@ -36,7 +36,7 @@ from lesion.parallel import in_order
 from lesion.pictures import Picture, read_picture
 from lesion.progress import Progress
 from lesion.published import published
-from lesion.tables import load_evaluation, load_table
+from lesion.tables import load_numbers, load_table
 from lesion.traits import groups
 
 RAW = Path("raw")
@@ -57,7 +57,7 @@ SHOWN = ["dice", "iou", "boundary_f1", "hd95", "expected_dice", "lesion_share"]
 def main() -> None:
     knobs = params.load(params.PlotParams)
     header = read_header(MODEL / WEIGHTS_FILE)
-    evaluation = load_evaluation()
+    evaluation = load_numbers("evaluation")
     scores, per_image = load_table("scores"), load_table("per_image")
     index = pd.concat(load_index(ARRAYS, split) for split in SPLITS)
     cases = per_image.merge(index, on=["id", "split", "synthetic"], validate="one_to_one")
@@ -100,8 +100,6 @@ def main() -> None:
             cases=gallery(cases, read),
         )
 
-    with tracking.track(header.fingerprint, resume_finished=True) as log:
-        log.file(PLOTS)
     print("plots:", ", ".join(sorted(path.name for path in PLOTS.iterdir())))
 
 

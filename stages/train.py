@@ -3,9 +3,9 @@
 reads   arrays/, pretrained/
 writes  model/unet.safetensors, metrics/history.csv (a row an epoch, as it happens),
         metrics/train.json (the best epoch), a run in MLflow
-knobs   resize, encoder, width, depth, seed, epochs, batch_size, lr, encoder_lr, schedule, loss,
-        weight_decay, average_decay, mirror, geometry, colour, hairs, precision, threads
-        (params.yaml)
+knobs   train_fraction, split_seed, resize, encoder, width, depth, seed, epochs, batch_size, lr,
+        encoder_lr, schedule, loss, weight_decay, average_decay, mirror, geometry, colour, hairs,
+        precision, threads (params.yaml)
 
 A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
 before they end it. With several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py,
@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from lesion import interrupt, params, tracking
-from lesion.arrays import array_path, load_split
+from lesion.arrays import load_split, training_arrays
 from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.cli import run
@@ -30,10 +30,11 @@ from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import data_hash, fingerprint
 from lesion.header import WEIGHTS_FILE, Header
-from lesion.predict import Predictor
 from lesion.progress import Progress
+from lesion.results import md5
+from lesion.splits import fraction_of
 from lesion.training import EpochRecord, Trainer
-from lesion.weights import load_model, save_weights
+from lesion.weights import save_weights
 
 ARRAYS = Path("arrays")
 IMAGENET = Path("pretrained/imagenet.pth")
@@ -46,12 +47,12 @@ CHECKPOINT = Path("checkpoint/train.pt")  # outside the outputs, which DVC remov
 def main() -> None:
     knobs = params.load(params.TrainParams)
     device = prepare(knobs.threads)
-    files = array_files()
+    files = training_arrays(ARRAYS)
     pretrained = knobs.encoder != "none"
     with joined() as process, memory_named(device, knobs):
         trainer = Trainer(
             knobs,
-            load("train"),
+            part(load("train"), knobs),
             load("validation"),
             device,
             imagenet=load_imagenet() if pretrained else None,
@@ -68,7 +69,7 @@ def main() -> None:
 
         if trainer.step:
             print(f"going on after step {trainer.step} of {trainer.steps}", flush=True)
-        with tracking.track(identity, resume_finished=False) as log:
+        with tracking.training(identity) as log:
             log.params(
                 params.load(params.DownloadParams).model_dump()
                 | params.load(params.PreprocessParams).model_dump()
@@ -84,7 +85,7 @@ def fit(
     trainer: Trainer,
     process: Process,
     checkpoint: Checkpoint | None = None,
-    log: tracking.Tracker | None = None,
+    log: tracking.Run | None = None,
 ) -> None:
     """Runs the steps that are left. The process that has a checkpoint and a log keeps both."""
     with (
@@ -116,7 +117,7 @@ def write_history(trainer: Trainer) -> None:
     write_csv(HISTORY, pd.DataFrame([rounded(record) for record in trainer.history]))
 
 
-def keep_best(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
+def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> None:
     """Writes weights and scores of the best epoch."""
     knobs, best = trainer.params, trainer.best_record
     side = trainer.train.images.shape[1]
@@ -128,12 +129,21 @@ def keep_best(trainer: Trainer, identity: str, log: tracking.Tracker) -> None:
     del numbers["best_learning_rate"]  # the schedule's, no result
     write_json(METRICS, numbers)
     log.metrics(numbers)
-    log.model(Predictor(load_model(MODEL / WEIGHTS_FILE, "cpu")[0]), side)
+    # Last: by this the stage record finds the run of the training.
+    log.tags({"model_hash": md5(MODEL / WEIGHTS_FILE)})
 
 
 def load(split: str) -> Split:
     index, images, masks = load_split(ARRAYS, split)
     return Split(images, masks, index["id"].tolist())
+
+
+def part(split: Split, knobs: params.TrainParams) -> Split:
+    """The share of the training images that is asked for."""
+    if knobs.train_fraction == 1:
+        return split  # as it is: mapped from disk, not in memory
+    rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed)
+    return Split(split.images[rows], split.masks[rows], [split.ids[row] for row in rows])
 
 
 def load_imagenet() -> dict[str, torch.Tensor]:
@@ -160,14 +170,6 @@ def rounded(record: EpochRecord) -> dict[str, float]:
         name: value if isinstance(value, int) else float(f"{value:.6g}")
         for name, value in asdict(record).items()
     }
-
-
-def array_files() -> list[Path]:
-    return [
-        array_path(ARRAYS, split, kind)
-        for split in ("train", "validation")
-        for kind in ("images", "masks")
-    ]
 
 
 if __name__ == "__main__":

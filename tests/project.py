@@ -21,7 +21,8 @@ _IDENTITY = {
 def environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
-    return {**own, **_IDENTITY, "PATH": path}
+    # One thread: tests run beside each other, and two threads wait for the slower core.
+    return {**own, **_IDENTITY, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def run(folder: Path, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:

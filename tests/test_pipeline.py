@@ -89,7 +89,7 @@ def test_one_mlflow_run_holds_what_the_files_hold(finished: Path) -> None:
     assert logged["status"] == "FINISHED"
     for split in ("validation", "test"):
         for name, value in scores[split].items():
-            assert logged[f"{split}_{name}"] == value
+            assert logged[f"{split}.{name}"] == value
     for name, value in trained.items():
         assert logged[name] == value
     assert logged["git_commit"] == run(finished, "git", "rev-parse", "HEAD").stdout.strip()
@@ -142,10 +142,10 @@ def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed
     assert listed["fast"]["params"]["params.yaml"]["data"]["lr"] == 1e-2
 
     runs = mlflow_runs(slow).set_index("name")
-    assert runs.loc["slow", "test_dice"] == slow_dice
-    assert runs.loc["fast", "test_dice"] == fast_dice
+    assert runs.loc["slow", "test.dice"] == slow_dice
+    assert runs.loc["fast", "test.dice"] == fast_dice
     assert float(runs.loc["slow", "lr"]) == 1e-5
-    assert runs.loc["fast", "dvc_experiment"] == "fast"
+    assert runs.loc["fast", "DVC_EXP_NAME"] == "fast"
 
 
 def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_thre
 ) -> None:
     named = set(re.findall(r"(\w+)=", preset.read_text()))
     left = set(params.TrainParams.model_fields) - named
-    left -= {"seed", "threads", "resize"}
+    left -= {"seed", "threads", "resize", "train_fraction", "split_seed"}
     assert left <= ({"encoder_lr"} if "encoder=none" in preset.read_text() else set())
 
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from lesion.splits import SPLITS, assign_splits
+from lesion.splits import SPLITS, assign_splits, fraction_of
 
 IDS = [f"ISIC_{number:07d}" for number in range(10_000)]
 
@@ -103,3 +103,18 @@ def test_adding_images_moves_none_but_those_that_get_a_new_leader():
     moved = [name for name in known if after[name] != before[name]]
     assert moved
     assert all(after_leaders[name] != before_leaders[name] for name in moved)
+
+
+def test_a_fraction_of_the_images_is_part_of_a_larger_one_in_their_order():
+    parts = [fraction_of(IDS, fraction, seed=0) for fraction in (0.1, 0.5, 1.0)]
+    assert [len(part) for part in parts] == [round(len(IDS) * f) for f in (0.1, 0.5, 1.0)]
+    assert set(parts[0]) < set(parts[1]) < set(parts[2]) == set(range(len(IDS)))
+    assert all(part == sorted(part) for part in parts)
+    assert fraction_of(IDS, 0.1, seed=1) != parts[0]
+
+
+def test_a_fraction_is_the_same_images_in_whatever_order_and_never_none():
+    rows = fraction_of(IDS, 0.3, seed=0)
+    turned = fraction_of(IDS[::-1], 0.3, seed=0)
+    assert {IDS[row] for row in rows} == {IDS[::-1][row] for row in turned}
+    assert len(fraction_of(IDS, 1e-9, seed=0)) == 1

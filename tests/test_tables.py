@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lesion.errors import InputError
-from lesion.tables import load_evaluation, load_table
+from lesion.tables import load_numbers, load_table
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +28,11 @@ def test_a_table_without_those_columns_is_read_too(folder):
 
 def test_the_evaluation_is_what_was_written(folder):
     (folder / "evaluation.json").write_text(json.dumps({"test": {"dice": 0.5}}))
-    assert load_evaluation() == {"test": {"dice": 0.5}}
+    assert load_numbers("evaluation") == {"test": {"dice": 0.5}}
 
 
 def test_what_is_missing_is_named_with_what_to_do():
-    for load in (lambda: load_table("scores"), load_evaluation):
+    for load in (lambda: load_table("scores"), lambda: load_numbers("evaluation")):
         with pytest.raises(
             InputError, match=r"metrics/\w+\.(csv|json): not found; run `dvc repro`"
         ):

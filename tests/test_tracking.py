@@ -1,3 +1,6 @@
+"""Whole runs, from what a stage logs to what is in the store."""
+
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from lesion import delivery, tracking
+from lesion.header import Header
 from lesion.predict import Predictor
-from lesion.tracking import EXPERIMENT, FINGERPRINT, track
+from lesion.spool import Entry, entries
+from lesion.store import EXPERIMENT, open_store, search
 from lesion.unet import UNet
+from lesion.weights import save_weights
 
 SIDE = 16
 
@@ -27,7 +34,8 @@ def environment(store: Path) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         start_process(patch, store)
         yield patch
-        mlflow.end_run()
+        for entry in entries():
+            entry.remove()
         start_process(patch, store)
 
 
@@ -37,26 +45,47 @@ def start_process(patch: pytest.MonkeyPatch, root: Path) -> None:
     for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         patch.delenv(name, raising=False)
     patch.setenv("DVC_ROOT", str(root))
+    patch.setattr(delivery, "INTERVAL", 0.01)
 
 
-def record(fingerprint: str, *, resume_finished: bool, **metrics: float) -> str:
-    """The id of the run that a whole block logged into."""
-    with track(fingerprint, resume_finished=resume_finished) as log:
-        run_id = mlflow.active_run().info.run_id
+def client() -> mlflow.MlflowClient:
+    return open_store()[0]
+
+
+def found(**tags: str) -> list[mlflow.entities.Run]:
+    return search(*open_store(), **tags)
+
+
+def train(fingerprint: str, model_hash: str = "", **metrics: float) -> str:
+    """The id of the run of a training."""
+    with tracking.training(fingerprint) as log:
+        log.params({"lr": 1e-5})
+        log.metrics(metrics, step=1)
+        log.tags({"model_hash": model_hash})
+    return found(fingerprint=fingerprint)[0].info.run_id
+
+
+def give_result(model_hash: str, result_hash: str, **metrics: float) -> None:
+    with tracking.result(model_hash, result_hash) as log:
+        log.params({"lr": 1e-5, "threshold": 0.5})
+        log.history([{"epoch": 1, "val_dice": 0.1}, {"epoch": 2, "val_dice": 0.2}])
         log.metrics(metrics)
-    return run_id
 
 
 def break_off(fingerprint: str, error: type[BaseException] = KeyboardInterrupt) -> str:
-    run_id = ""
-    with pytest.raises(error), track(fingerprint, resume_finished=False):
-        run_id = mlflow.active_run().info.run_id
+    with pytest.raises(error), tracking.training(fingerprint) as log:
+        log.metrics({"val_dice": 0.1}, step=1)
         raise error
-    return run_id
+    return found(fingerprint=fingerprint)[0].info.run_id
 
 
 def status(run_id: str) -> str:
-    return mlflow.get_run(run_id).info.status
+    return client().get_run(run_id).info.status
+
+
+def curve(run_id: str, name: str = "val_dice") -> list[tuple[int, float]]:
+    history = client().get_metric_history(run_id, name)
+    return sorted((metric.step, metric.value) for metric in history)
 
 
 @pytest.fixture(scope="module")
@@ -69,43 +98,69 @@ def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNames
     torch.manual_seed(0)
     network = UNet(width=2, depth=2)
     network(torch.randn(4, 3, SIDE, SIDE))
-    predictor = Predictor(network.requires_grad_(False))
+    weights = files / "unet.safetensors"
+    save_weights(weights, network.state_dict(), Header("none", 2, 2, SIDE, "stretch", "f", 1))
     with pytest.MonkeyPatch.context() as patch:
         start_process(patch, store)
         patch.setenv("DVC_EXP_NAME", "brave-name")
-        with track("everything", resume_finished=False) as log:
-            run_id = mlflow.active_run().info.run_id
+        patch.setenv("DVC_EXP_BASELINE_REV", "abc")
+        with tracking.training("everything") as log:
             log.params({"lr": 1e-5, "precision": "auto"})
             log.metrics({"dice": 0.25}, step=1)
             log.metrics({"dice": 0.5}, step=2)
-            log.tags({"data": "synthetic"})
+            log.tags({"data": "synthetic", "model_hash": "everything"})
+        with tracking.result("everything", "result of everything") as log:
+            log.params({"lr": 1e-5, "threshold": "auto"})
+            log.dataset("data", digest="ab" * 32, source="raw", images={"train": 3, "test": 2})
+            log.metrics({"test.dice": 0.75})
             log.file(files / "table.csv")
             log.file(files / "plots")
-            log.model(predictor, SIDE)
-            assert log.works
-    return SimpleNamespace(run_id=run_id, predictor=predictor)
+            log.model(weights)
+        assert entries() == []
+        (run,) = found(model_hash="everything")
+    return SimpleNamespace(
+        run_id=run.info.run_id, predictor=Predictor(network.requires_grad_(False))
+    )
 
 
-def test_everything_logged_is_in_the_run(store, logged):
-    run = mlflow.MlflowClient(f"sqlite:///{store}/mlflow.db").get_run(logged.run_id)
+def test_a_training_and_its_result_are_one_run_with_everything_that_was_logged(store, logged):
+    run = client().get_run(logged.run_id)
     assert run.info.status == "FINISHED" and run.info.run_name == "brave-name"
-    assert run.data.params == {"lr": "1e-05", "precision": "auto"}
-    assert run.data.metrics == {"dice": 0.5}
-    expected = {FINGERPRINT: "everything", "data": "synthetic", "dvc_experiment": "brave-name"}
+    assert run.data.params == {"lr": "1e-05", "precision": "auto", "threshold": "auto"}
+    numbers = {k: v for k, v in run.data.metrics.items() if not k.startswith("system/")}
+    assert numbers == {"dice": 0.5, "test.dice": 0.75}
+    expected = {
+        "fingerprint": "everything",
+        "data": "synthetic",
+        "DVC_EXP_NAME": "brave-name",
+        "DVC_EXP_BASELINE_REV": "abc",
+        "result_hash": "result of everything",
+    }
     assert expected.items() <= run.data.tags.items()
+    assert run.data.tags["git_commit"] == run.data.tags["mlflow.source.git.commit"]
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
     assert folder.is_relative_to(store)
     assert (folder / "table.csv").read_text() == "a,b\n"
     assert (folder / "plots" / "a.png").read_bytes() == b"png"
 
 
+def test_the_data_set_of_a_run_has_its_digest_and_counts_by_split(logged):
+    inputs = client().get_run(logged.run_id).inputs.dataset_inputs
+    assert {use.dataset.digest for use in inputs} == {"ab" * 16}
+    counts = {use.tags[0].value: json.loads(use.dataset.profile)["images"] for use in inputs}
+    assert counts == {"train": 3, "test": 2}
+
+
+def test_the_machine_is_measured_during_a_training(logged):
+    metrics = client().get_run(logged.run_id).data.metrics
+    assert 0 < metrics["system/system_memory_usage_percentage"] <= 100
+    assert 0 <= metrics["system/cpu_utilization_percentage"] <= 100
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_logged_model_gives_the_predictors_probabilities_for_any_number_of_images(
-    store, logged, count
-):
-    client = mlflow.MlflowClient(f"sqlite:///{store}/mlflow.db")
-    (model,) = client.get_run(logged.run_id).outputs.model_outputs
-    location = client.get_logged_model(model.model_id).artifact_location
+def test_logged_model_gives_the_predictors_probabilities_for_any_number_of_images(logged, count):
+    (model,) = client().get_run(logged.run_id).outputs.model_outputs
+    location = client().get_logged_model(model.model_id).artifact_location
     images = np.random.default_rng(count).integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8)
     probabilities = mlflow.pyfunc.load_model(location).predict(images)
     assert probabilities.shape == (count, SIDE, SIDE) and probabilities.dtype == np.float32
@@ -113,24 +168,67 @@ def test_logged_model_gives_the_predictors_probabilities_for_any_number_of_image
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
-def test_later_stages_add_to_the_run_of_the_same_fingerprint():
-    first = record("added", resume_finished=False, a=1.0)
-    assert record("added", resume_finished=True, b=2.0) == first
-    assert mlflow.get_run(first).data.metrics == {"a": 1.0, "b": 2.0}
-    assert status(first) == "FINISHED"
+def test_numbers_are_in_the_store_while_the_training_runs():
+    with tracking.training("live") as log:
+        log.metrics({"val_dice": 0.1}, step=1)
+        for _ in range(1000):
+            runs = found(fingerprint="live")
+            if runs and "val_dice" in runs[0].data.metrics:
+                break
+        assert runs[0].data.metrics["val_dice"] == 0.1
+        assert runs[0].info.status == "RUNNING"
 
 
-@pytest.mark.parametrize("resume_finished", [True, False])
-def test_another_fingerprint_gets_a_run_of_its_own(resume_finished):
-    first = record(f"one {resume_finished}", resume_finished=False)
-    assert record(f"other {resume_finished}", resume_finished=resume_finished) != first
+def test_another_training_gets_a_run_of_its_own():
+    assert train("one") != train("other")
 
 
-def test_a_training_from_the_start_gets_a_run_of_its_own_and_later_stages_find_the_newest():
-    first = record("again", resume_finished=False)
-    second = record("again", resume_finished=False)
+def test_a_training_from_the_start_gets_a_run_of_its_own_and_the_result_joins_the_newest():
+    first = train("again", "same model")
+    second = train("again", "same model")
     assert second != first
-    assert record("again", resume_finished=True) == second
+    give_result("same model", "its result", dice=0.5)
+    assert client().get_run(second).data.metrics["dice"] == 0.5
+    assert "dice" not in client().get_run(first).data.metrics
+
+
+def test_a_result_that_joins_its_training_does_not_repeat_the_curves():
+    run_id = train("curves", "model of curves", val_dice=0.1)
+    give_result("model of curves", "result of curves")
+    assert curve(run_id) == [(1, 0.1)]
+
+
+def test_another_result_of_a_model_gets_a_run_of_its_own_that_names_the_training():
+    first = train("shared", "shared model", val_dice=0.1)
+    give_result("shared model", "threshold 0.5", dice=0.5)
+    give_result("shared model", "threshold 0.6", dice=0.6)
+    (second,) = found(result_hash="threshold 0.6")
+    assert client().get_run(first).data.metrics["dice"] == 0.5
+    assert second.data.metrics["dice"] == 0.6
+    assert second.data.tags["trained_by"] == first
+    assert curve(second.info.run_id) == [(1, 0.1), (2, 0.2)]
+
+
+def test_a_result_that_is_known_is_linked_and_nothing_else_is_added(environment):
+    first = train("known", "known model")
+    give_result("known model", "known result", dice=0.5)
+    environment.setenv("DVC_EXP_NAME", "again-later")
+    environment.setenv("DVC_EXP_BASELINE_REV", "abc")
+    give_result("known model", "known result", dice=0.5)
+    (run,) = found(model_hash="known model")
+    assert run.info.run_id == first
+    assert run.data.tags["linked.again-later"] == "abc"
+    assert len(client().get_metric_history(first, "dice")) == 1
+    assert entries() == []
+
+
+def test_a_result_that_this_store_never_saw_is_recorded_from_the_outputs():
+    give_result("model from elsewhere", "result from elsewhere", dice=0.5)
+    (run,) = found(model_hash="model from elsewhere")
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"lr": "1e-05", "threshold": "0.5"}
+    assert run.data.metrics["dice"] == 0.5 and run.data.tags["recorded"] == "from outputs"
+    assert curve(run.info.run_id) == [(1, 0.1), (2, 0.2)]
 
 
 @pytest.mark.parametrize(
@@ -141,90 +239,182 @@ def test_an_error_marks_the_run_failed_an_interruption_killed_and_both_go_throug
     assert status(break_off(f"broken off {error.__name__}", error)) == expected
 
 
-def test_a_finished_training_stays_so_where_a_later_stage_is_interrupted():
-    first = record("interrupted later", resume_finished=False)
-    with pytest.raises(KeyboardInterrupt), track("interrupted later", resume_finished=True):
-        raise KeyboardInterrupt
-    assert status(first) == "FINISHED"
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_training_that_goes_on_goes_on_in_the_run_that_was_broken_off(error):
     name = f"resumed {error.__name__}"
     first = break_off(name, error)
-    assert record(name, resume_finished=False) == first
-    assert status(first) == "FINISHED"
+    with tracking.training(name) as log:
+        # From the start: the first epoch has been logged before.
+        log.metrics({"val_dice": 0.1}, step=1)
+        log.metrics({"val_dice": 0.2}, step=2)
+    (run,) = found(fingerprint=name)
+    assert run.info.run_id == first and run.info.status == "FINISHED"
+    assert len(client().get_metric_history(first, "val_dice")) == 2
 
 
-def test_a_training_that_goes_on_finds_the_run_of_a_killed_process():
-    record("elsewhere", resume_finished=False)
-    experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
-    killed = mlflow.MlflowClient().create_run(experiment, tags={FINGERPRINT: "killed"})
-    assert status(killed.info.run_id) == "RUNNING"
-    assert record("killed", resume_finished=False) == killed.info.run_id
+def test_a_training_that_goes_on_finds_the_run_of_a_killed_process(monkeypatch):
+    entry = Entry.open("killed")
+    entry.append("training", name="killed", tags={"fingerprint": "killed"})
+    delivery.deliver(entry)
+    (killed,) = found(fingerprint="killed")
+    assert killed.info.status == "RUNNING"
+    entry.close()
+    delivery.deliver_all()
+    assert status(killed.info.run_id) == "KILLED"
+    assert train("killed") == killed.info.run_id
+    assert status(killed.info.run_id) == "FINISHED"
 
 
-def test_a_parameter_that_changed_before_a_training_went_on_does_not_end_the_recording(capsys):
-    with pytest.raises(ZeroDivisionError), track("changed", resume_finished=False) as log:
+def test_a_run_that_was_opened_but_not_noted_is_found_again():
+    entry = Entry.open("opened")
+    entry.append("training", name="opened", tags={"fingerprint": "opened"})
+    delivery.deliver(entry)
+    entry.note_sent({"count": 0})
+    delivery.deliver(entry)
+    assert len(found(fingerprint="opened")) == 1
+
+
+def test_what_is_written_while_the_rest_is_sent_is_sent_next_time(environment):
+    entry = Entry.open("meanwhile")
+    entry.append("training", name="meanwhile", tags={"fingerprint": "meanwhile"})
+    send = delivery.Delivery.send
+
+    def send_slowly(self: delivery.Delivery, *arguments: object) -> None:
+        send(self, *arguments)
+        if len(entry.events()) == 1:
+            entry.append("metrics", values={"dice": 0.5}, step=1)
+            entry.append("end", status="FINISHED")
+
+    environment.setattr(delivery.Delivery, "send", send_slowly)
+    delivery.deliver(entry)
+    delivery.deliver(entry)
+    (run,) = found(fingerprint="meanwhile")
+    assert run.data.metrics == {"dice": 0.5} and run.info.status == "FINISHED"
+    assert entry.events() == []
+
+
+def test_everything_may_be_sent_twice():
+    entry = Entry.open("twice")
+    entry.append("training", name="twice", tags={"fingerprint": "twice"})
+    entry.append("params", values={"lr": "0.1"})
+    entry.append("metrics", values={"dice": 0.5}, step=1)
+    entry.append("dataset", name="d", digest="0", source="raw", images={"train": 1})
+    delivery.deliver(entry)
+    entry.note_sent({"count": 0})
+    entry.append("metrics", values={"dice": 0.6}, step=2)
+    delivery.deliver(entry)
+    (run,) = found(fingerprint="twice")
+    assert curve(run.info.run_id, "dice") == [(1, 0.5), (2, 0.6)]
+    assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_a_result_waits_for_its_training_to_be_sent():
+    training = Entry.open("waiting training")
+    training.append("training", name="t", tags={"fingerprint": "waiting"})
+    training.append("tags", values={"model_hash": "waiting model"})
+    give_result("waiting model", "waiting result", dice=0.5)
+    training.append("end", status="FINISHED")
+    training.close()
+    with training.sending:  # another process is at it
+        delivery.deliver_all()
+        assert found(result_hash="waiting result") == []
+    delivery.deliver_all()
+    assert len(found(model_hash="waiting model")) == 1
+    assert entries() == []
+
+
+def test_a_parameter_that_the_run_has_already_stays_and_the_recording_goes_on(capsys):
+    with pytest.raises(ZeroDivisionError), tracking.training("changed") as log:
         log.params({"lr": 0.1, "threshold": 0.5})
         raise ZeroDivisionError
-    with track("changed", resume_finished=False) as log:
-        run_id = mlflow.active_run().info.run_id
+    with tracking.training("changed") as log:
         log.params({"lr": 0.1, "threshold": 0.6})
         log.metrics({"dice": 0.5})
     assert "warning" not in capsys.readouterr().out
-    assert mlflow.get_run(run_id).data.metrics == {"dice": 0.5}
-    assert status(run_id) == "FINISHED"
+    (run,) = found(fingerprint="changed")
+    assert run.data.params["threshold"] == "0.5" and run.data.metrics["dice"] == 0.5
 
 
-def assert_warns_once_and_completes(capsys: pytest.CaptureFixture) -> None:
+def test_what_mlflow_never_takes_does_not_keep_the_rest_from_it(capsys):
+    with tracking.training("odd") as log:
+        log.metrics({"what?!": 0.5})
+        log.tags({"after": "it"})
+    (run,) = found(fingerprint="odd")
+    assert run.data.tags["after"] == "it" and run.info.status == "FINISHED"
+    assert "MLflow refuses metrics" in capsys.readouterr().out
+    assert entries() == []
+
+
+def assert_warns_once_and_keeps_everything(capsys: pytest.CaptureFixture) -> None:
     done = False
-    with track("unrecorded", resume_finished=False) as log:
+    with tracking.training("unrecorded") as log:
         log.params({"a": 1})
-        log.metrics({"b": 1.0})
-        log.file(Path("none"))
+        log.metrics({"b": 1.0}, step=1)
         done = True
-    assert done and not log.works
+    assert done
     said = capsys.readouterr().out
-    assert said.startswith("warning: MLflow does not record this run: ") and said.count("\n") == 1
-
-
-def test_a_root_that_is_a_file_costs_one_warning(environment, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    environment.setenv("DVC_ROOT", str(tmp_path / "file"))
-    assert_warns_once_and_completes(capsys)
+    assert said.startswith("warning: MLflow did not take everything (") and said.count("\n") == 1
+    (waiting,) = entries()
+    kinds = [event["event"] for event in waiting.events() if event["event"] != "system"]
+    assert kinds == ["training", "params", "metrics", "end"]
 
 
 def test_a_store_that_is_no_database_costs_one_warning(environment, tmp_path, capsys):
     (tmp_path / "mlflow.db").write_text("text " * 1000)
     environment.setenv("DVC_ROOT", str(tmp_path))
-    assert_warns_once_and_completes(capsys)
+    assert_warns_once_and_keeps_everything(capsys)
 
 
-def test_a_server_that_does_not_answer_costs_one_warning(environment, capsys):
+def test_a_server_that_does_not_answer_costs_one_warning_and_gets_everything_later(
+    environment, tmp_path, capsys
+):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
+    environment.setenv("DVC_ROOT", str(tmp_path))
     environment.setenv("NO_PROXY", "127.0.0.1")
     environment.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    assert_warns_once_and_completes(capsys)
+    assert_warns_once_and_keeps_everything(capsys)
+    environment.delenv("MLFLOW_TRACKING_URI")
+    delivery.deliver_all()
+    (run,) = found(fingerprint="unrecorded")
+    assert run.data.metrics["b"] == 1.0 and run.info.status == "FINISHED"
+    assert entries() == []
 
 
-def test_an_exception_goes_through_where_the_store_cannot_be_opened(environment, tmp_path, capsys):
+def test_a_server_that_accepts_and_says_nothing_delays_a_stage_by_seconds(
+    environment, tmp_path, capsys
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        environment.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        environment.setenv("DVC_ROOT", str(tmp_path))
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert_warns_once_and_keeps_everything(capsys)
+
+
+def test_a_spool_that_cannot_be_written_costs_one_warning(environment, tmp_path, capsys):
     (tmp_path / "file").touch()
     environment.setenv("DVC_ROOT", str(tmp_path / "file"))
-    with pytest.raises(ZeroDivisionError), track("unrecorded", resume_finished=False):
+    done = False
+    with tracking.training("unwritten") as log:
+        log.params({"a": 1})
+        log.file(Path("none"))
+        done = True
+    assert done
+    said = capsys.readouterr().out
+    assert said.startswith("warning: this run is not recorded") and said.count("\n") == 1
+
+
+def test_an_exception_goes_through_where_nothing_can_be_recorded(environment, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    environment.setenv("DVC_ROOT", str(tmp_path / "file"))
+    with pytest.raises(ZeroDivisionError), tracking.training("unrecorded"):
         raise ZeroDivisionError
     assert capsys.readouterr().out.count("warning") == 1
 
 
-def test_something_that_cannot_be_logged_costs_one_warning_and_leaves_no_run_open(capsys):
-    with track("half", resume_finished=False) as log:
-        run_id = mlflow.active_run().info.run_id
-        log.metrics({"a": 1.0})
-        log.file(Path("none"))
-        log.metrics({"b": 1.0})
-    assert capsys.readouterr().out.count("warning") == 1
-    assert mlflow.active_run() is None
-    assert status(run_id) != "RUNNING"
+def test_runs_are_of_one_experiment():
+    assert client().get_experiment_by_name(EXPERIMENT).name == EXPERIMENT

@@ -27,6 +27,8 @@ ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
 
 def settings(**changes: object) -> TrainParams:
     defaults = {
+        "train_fraction": 1.0,
+        "split_seed": 0,
         "seed": 0,
         "threads": 1,
         "precision": "float32",

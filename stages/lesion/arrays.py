@@ -22,6 +22,15 @@ def array_path(folder: Path, split: str, kind: str) -> Path:
     return folder / f"{split}_{kind}.npy"
 
 
+def training_arrays(folder: Path) -> list[Path]:
+    """What a training learns from and is validated on."""
+    return [
+        array_path(folder, split, kind)
+        for split in ("train", "validation")
+        for kind in ("images", "masks")
+    ]
+
+
 class RowFile:
     """uint8 arrays of one shape, in a nameless file in `folder` until their order is known."""
 

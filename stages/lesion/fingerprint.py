@@ -32,6 +32,12 @@ def data_hash(files: Iterable[Path]) -> str:
     return _digest(file_hashes(files))
 
 
+def code_hash(folder: Path) -> str:
+    """SHA-256 of all files under `folder`, but for what Python makes of them."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return _digest({path.relative_to(folder).as_posix(): file_hashes([path]) for path in files})
+
+
 def file_hashes(files: Iterable[Path]) -> list[tuple[str, str]]:
     """File name and SHA-256 of each file, sorted."""
     hashes = []

@@ -18,14 +18,18 @@ def to_unit(images: Tensor) -> Tensor:
 
 def to_model_input(images: Tensor) -> Tensor:
     """`images`, B×3×H×W in [0, 1], with the mean and deviation that the network expects."""
-    mean, deviation = _statistics(images.device)
+    on_gpu = images.device.type == "cuda"
+    mean, deviation = (_kept_statistics if on_gpu else _statistics)(images.device)
     return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
-@cache
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    # Once a device: copying them to a GPU waits for it.
     mean, deviation = (
         torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, DEVIATION)
     )
     return mean, deviation
+
+
+# Copying them to a GPU waits for it. Not on the processor: torch.export, which traces the network
+# with stand-ins for tensors, would leave one of those here.
+_kept_statistics = cache(_statistics)

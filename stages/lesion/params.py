@@ -58,6 +58,8 @@ class EncoderParams(StageParams):
 
 
 class TrainParams(StageParams):
+    train_fraction: Annotated[float, Field(gt=0, le=1)]
+    split_seed: Seed
     seed: Seed
     threads: Threads
     precision: Precision
@@ -92,6 +94,17 @@ class PlotParams(StageParams):
     panel_images: Annotated[int, Field(ge=1, le=20)]
 
 
+class RecordParams(
+    DownloadParams,
+    PreprocessParams,
+    EncoderParams,
+    TrainParams,
+    EvaluateParams,
+    PlotParams,
+):
+    """All."""
+
+
 ALL_STAGES = (
     DownloadParams,
     PreprocessParams,
@@ -100,6 +113,7 @@ ALL_STAGES = (
     TrainParams,
     EvaluateParams,
     PlotParams,
+    RecordParams,
 )
 
 AnyParams = TypeVar("AnyParams", bound=StageParams)

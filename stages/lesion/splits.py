@@ -1,6 +1,7 @@
 """Which pairs are for training, validation and test."""
 
 import hashlib
+from collections.abc import Sequence
 
 SPLITS = ("train", "validation", "test")
 
@@ -31,6 +32,12 @@ def assign_splits(
             elif place < validation + test:
                 splits[name] = "test"
     return splits
+
+
+def fraction_of(ids: Sequence[str], fraction: float, seed: int) -> list[int]:
+    """The rows of a fraction of `ids`, at least one; a smaller fraction is part of a larger."""
+    order = sorted(range(len(ids)), key=lambda row: _place(f"fraction:{ids[row]}", seed))
+    return sorted(order[: max(1, round(fraction * len(ids)))])
 
 
 def _place(name: str, seed: int) -> float:

@@ -24,13 +24,13 @@ def load_table(name: str) -> pd.DataFrame:
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
 
 
-def load_evaluation() -> dict:
-    """metrics/evaluation.json.
+def load_numbers(name: str) -> dict:
+    """metrics/`name`.json.
 
     Raises:
         InputError: it is not there.
     """
-    with _found(METRICS / "evaluation.json") as path:
+    with _found(METRICS / f"{name}.json") as path:
         return json.loads(path.read_text())
 
 

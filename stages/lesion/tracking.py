@@ -1,158 +1,145 @@
-"""The MLflow run of a training: the only module that talks to MLflow.
+"""What stages log of a run: into the spool at once, and from there to MLflow beside the work.
 
-Training opens the run; evaluation and plotting find it again by the fingerprint that stands in
-the weights' header, so that one pipeline run is one MLflow run. A store that cannot be reached, or
-is full or locked, costs a warning, never the stage.
+A training and its result are one MLflow run. The stage train opens it and logs as it goes; the
+stage record adds what the later stages made, or finds the run again where DVC restored the training
+from its cache. Whatever goes wrong costs one warning, never the stage.
 """
 
 from __future__ import annotations
 
-import logging
+import getpass
 import os
-import sqlite3
 import subprocess
-import warnings
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-# Before MLflow is imported: no usage reports from a project that may hold patients' images, and no
-# minutes of retries at a server that is down.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+from lesion.delivery import Courier
+from lesion.spool import Entry
 
-import mlflow
-from filelock import FileLock
-
-if TYPE_CHECKING:
-    from torch import nn
-
-EXPERIMENT = "skin-lesion-segmentation"
-FINGERPRINT = "fingerprint"
+# Seconds after which the end of a stage sends nothing more; the rest stays on disk.
+PATIENCE = 60.0
+PATIENCE_IF_STOPPED = 5.0
 
 
-class Tracker:
-    """Logs to the active MLflow run until something fails, which it reports once."""
+class Run:
+    """Writes down what a stage logs, until the disk refuses, which it reports once."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.works = True
+        self.entry: Entry | None = None
+        self.logged = -1
+        self._attempt(self._open, name)
 
-    def attempt(self, action: Callable, *args: Any, **keywords: Any) -> None:
-        """Calls `action`, if everything before went well."""
-        if not self.works:
-            return
-        try:
-            action(*args, **keywords)
-        except Exception as error:  # whatever MLflow, its store or the network can raise
-            self.works = False
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"warning: MLflow does not record this run: {reason[:200]}")
+    def _open(self, name: str) -> None:
+        self.entry = Entry.open(name)
+        # A training that starts anew logs the steps again that it had logged before it was killed.
+        steps = [event["step"] or 0 for event in self.entry.events() if event["event"] == "metrics"]
+        self.logged = max(steps, default=-1)
 
     def params(self, values: dict[str, Any]) -> None:
-        self.attempt(_log_params, values)
+        """Parameters; of one that the run has already, the first value stays."""
+        self.append("params", values={name: str(value) for name, value in values.items()})
 
     def tags(self, values: dict[str, Any]) -> None:
-        self.attempt(mlflow.set_tags, values)
+        self.append("tags", values={name: str(value) for name, value in values.items()})
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
-        self.attempt(mlflow.log_metrics, values, step=step)
+        """Numbers of one step, or, without a step, of the run."""
+        if step is None or step > self.logged:
+            self.append("metrics", values=values, step=step)
+
+    def history(self, rows: list[dict[str, float]]) -> None:
+        """The numbers of each epoch, for a run that has not logged them itself."""
+        for row in rows:
+            self.append("history", values=row, step=int(row["epoch"]))
+
+    def dataset(self, name: str, digest: str, source: str, images: dict[str, int]) -> None:
+        """What was trained and scored on, with the number of images of each split."""
+        self.append("dataset", name=name, digest=digest, source=source, images=images)
 
     def file(self, path: Path) -> None:
         """Keeps a copy of a file, or of a folder under its own name."""
-        if path.is_dir():
-            self.attempt(mlflow.log_artifacts, str(path), artifact_path=path.name)
-        else:
-            self.attempt(mlflow.log_artifact, str(path))
+        self._keep("file", path)
 
-    def model(self, predictor: nn.Module, image_size: int) -> None:
-        """Keeps a lesion.predict.Predictor, with a signature for any number of uint8 images."""
-        self.attempt(_log_model, predictor, image_size)
+    def model(self, weights: Path) -> None:
+        """Keeps a weights file, as a model that MLflow can load."""
+        self._keep("model", weights)
+
+    def append(self, kind: str, **content: Any) -> None:
+        self._attempt(lambda: self.entry.append(kind, **content))
+
+    def _keep(self, kind: str, path: Path) -> None:
+        self._attempt(lambda: self.entry.append(kind, path=self.entry.keep(path)))
+
+    def _attempt(self, action: Callable, *args: Any) -> None:
+        if not self.works:
+            return
+        try:
+            action(*args)
+        except OSError as error:
+            self.works = False
+            print(f"warning: this run is not recorded from here on: {error}", flush=True)
 
 
 @contextmanager
-def track(fingerprint: str, *, resume_finished: bool) -> Iterator[Tracker]:
-    """Logs into the run with this fingerprint, or into a new one where there is none.
+def training(fingerprint: str) -> Iterator[Run]:
+    """The run of a training, which a training that was broken off goes on with.
 
-    Training passes `resume_finished=False`: it goes on with a run that was broken off, but a
-    training from the start gets a run of its own.
+    The fingerprint, of all that the training depends on, tells one from the other.
     """
-    tracker = Tracker()
-    tracker.attempt(_start, fingerprint, resume_finished)
+    tags = {"fingerprint": fingerprint}
+    with _spooled(fingerprint[:16], "training", tags=tags) as run:
+        yield run
+
+
+@contextmanager
+def result(model_hash: str, result_hash: str) -> Iterator[Run]:
+    """The run of a result: that of the training that gave its model, if it has no other result yet.
+
+    Where there is a run with this very result, it is tagged with the experiment that came to it
+    again, and nothing else is added.
+    """
+    hashes = {"model_hash": model_hash, "result_hash": result_hash}
+    with _spooled(result_hash[:16], "result", tags={}, **hashes) as run:
+        yield run
+
+
+@contextmanager
+def _spooled(name: str, kind: str, tags: dict[str, str], **content: Any) -> Iterator[Run]:
+    run = Run(name)
+    shown = os.environ.get("DVC_EXP_NAME") or name[:8]
+    run.append(kind, name=shown, tags=tags | _circumstances(), **content)
+    courier = Courier(run.entry, measure_machine=kind == "training") if run.works else None
+    status = "FINISHED"
     try:
-        yield tracker
+        yield run
     except BaseException as error:
-        # A training that is finished stays so, whatever comes of its evaluation.
-        broken_off = "FAILED" if isinstance(error, Exception) else "KILLED"
-        _end("FINISHED" if resume_finished else broken_off)
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
         raise
-    _end("FINISHED")
+    finally:
+        run.append("end", status=status)
+        if courier:
+            courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
+            run.entry.close()
 
 
-def _start(fingerprint: str, resume_finished: bool) -> None:
-    experiment_id = _open_store()
-    wanted = f"tags.{FINGERPRINT} = '{fingerprint}'"
-    if not resume_finished:
-        wanted += " and attributes.status != 'FINISHED'"
-    found = mlflow.search_runs(
-        [experiment_id],
-        wanted,
-        max_results=1,
-        order_by=["attributes.start_time DESC"],
-        output_format="list",
-    )
-    experiment = os.environ.get("DVC_EXP_NAME")
-    mlflow.start_run(
-        run_id=found[0].info.run_id if found else None,
-        experiment_id=experiment_id,
-        run_name=None if found else experiment or fingerprint[:8],
-    )
+def _circumstances() -> dict[str, str]:
+    """Who and what came to a run, as tags; those that start with mlflow are what its pages show."""
+    commit = _git_commit()
     tags = {
-        FINGERPRINT: fingerprint,
-        "git_commit": _git_commit(),
-        "dvc_experiment": experiment,
-        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV"),
+        "git_commit": commit,
+        "DVC_EXP_NAME": os.environ.get("DVC_EXP_NAME"),
+        "DVC_EXP_BASELINE_REV": os.environ.get("DVC_EXP_BASELINE_REV"),
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
     }
-    mlflow.set_tags({name: value for name, value in tags.items() if value})
-
-
-def _open_store() -> str:
-    """Points MLflow at the store, which is made if need be; the id of this project's experiment.
-
-    `MLFLOW_TRACKING_URI` wins. Otherwise it is SQLite in the project's root, which DVC names in
-    `DVC_ROOT` also where it runs a stage in a temporary copy that it throws away afterwards.
-    """
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return mlflow.set_experiment(EXPERIMENT).experiment_id
-
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    store = root / "mlflow.db"
-    # Where this fails, MLflow would try for minutes.
-    with closing(sqlite3.connect(store)) as connection:
-        connection.execute("pragma schema_version")
-    # A folder's name may hold what means something else in an address.
-    address = str(store).replace("%", "%25").replace("?", "%3F")
-    mlflow.set_tracking_uri(f"sqlite:///{address}")
-    # Two processes that make the same SQLite store at once leave it broken.
-    with FileLock(f"{store}.lock", timeout=60):
-        if found := mlflow.get_experiment_by_name(EXPERIMENT):
-            return found.experiment_id
-        return mlflow.create_experiment(EXPERIMENT, (root / "mlartifacts").as_uri())
-
-
-def _end(status: str) -> None:
-    # Also where logging has failed: otherwise the run would stay the active one of this process.
-    with suppress(Exception):
-        mlflow.end_run(status)
-
-
-def _log_params(values: dict[str, Any]) -> None:
-    # MLflow refuses to change a parameter; a run that is gone on with has its own already.
-    known = mlflow.active_run().data.params
-    mlflow.log_params({name: value for name, value in values.items() if name not in known})
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        tags["mlflow.user"] = getpass.getuser()
+    return {name: value for name, value in tags.items() if value}
 
 
 def _git_commit() -> str | None:
@@ -163,32 +150,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()
-
-
-def _log_model(predictor: nn.Module, image_size: int) -> None:
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    side = image_size
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, 3))]),
-        Schema([TensorSpec(np.dtype(np.float32), (-1, side, side))]),
-    )
-    requirements = [
-        line for line in _requirements() if line.startswith(("torch", "numpy", "mlflow"))
-    ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mlflow.pytorch.log_model(
-            predictor,
-            name="unet",
-            signature=signature,
-            # Two images: one alone would freeze the number of images at one.
-            input_example=np.zeros((2, side, side, 3), np.uint8),
-            pip_requirements=requirements,
-        )
-
-
-def _requirements() -> list[str]:
-    return Path("requirements.txt").read_text().split()

@@ -1,0 +1,68 @@
+"""MLflow's model registry: versions of one model, and which of them is the champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lesion.errors import InputError
+from lesion.store import open_store, search
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+MODEL = "skin-lesion-unet"
+CHAMPION = "champion"
+
+
+class Registry:
+    """The registered model in the store of this project."""
+
+    def __init__(self) -> None:
+        self._client, self._experiment = open_store()
+
+    def run_with(self, result_hash: str) -> Run | None:
+        """The newest run with this result."""
+        runs = search(self._client, self._experiment, result_hash=result_hash)
+        return runs[0] if runs else None
+
+    def champion(self) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_model_version_by_alias(MODEL, CHAMPION)
+        except MlflowException as error:
+            # The one says a model, the other an alias that is not there.
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def register(self, run: Run, champion: bool) -> str:
+        """The number of the version that a run's model is, which is made if need be.
+
+        Raises:
+            InputError: the run has no model.
+        """
+        import mlflow
+
+        versions = self._client.search_model_versions(
+            f"name='{MODEL}' and run_id='{run.info.run_id}'"
+        )
+        if versions:
+            version = versions[0].version
+        else:
+            models = run.outputs.model_outputs
+            if not models:
+                raise InputError(
+                    f"run {run.info.run_id}: no model in it; expected one, of a result"
+                )
+            version = mlflow.register_model(f"models:/{models[0].model_id}", MODEL).version
+        if champion:
+            self._client.set_registered_model_alias(MODEL, CHAMPION, version)
+        return version
+
+    def artifact(self, run_id: str, path: str) -> str:
+        """The text of a file that a run keeps."""
+        import mlflow
+
+        return mlflow.artifacts.load_text(f"runs:/{run_id}/{path}")

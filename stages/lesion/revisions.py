@@ -1,0 +1,97 @@
+"""What git knows of results: each experiment of DVC is a commit, under refs/exps."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from lesion.errors import InputError
+from lesion.params import RecordParams
+from lesion.results import MODEL, Result, flat_metrics
+
+
+def git(project: Path, *arguments: str) -> str:
+    """What a git command says.
+
+    Raises:
+        InputError: it failed.
+    """
+    done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(done.stderr.strip() or f"git {arguments[0]} failed")
+    return done.stdout
+
+
+def experiments(project: Path) -> dict[str, str]:
+    """Name and commit of each of DVC's experiments in this repository."""
+    listed = git(project, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+    found = (line.split() for line in listed.splitlines())
+    # refs/exps/<baseline's first two digits>/<the rest>/<name>; others are DVC's own.
+    return {
+        ref.split("/")[4]: commit
+        for ref, commit in found
+        if ref.count("/") == 4 and len(ref.split("/")[3]) == 38
+    }
+
+
+def branches(project: Path) -> dict[str, str]:
+    """Name and commit of each branch and tag."""
+    listed = git(
+        project,
+        "for-each-ref",
+        "--format=%(refname:short) %(objectname)",
+        "refs/heads",
+        "refs/tags",
+    )
+    return dict(line.rsplit(" ", 1) for line in listed.splitlines())
+
+
+def commit_of(project: Path, name: str) -> str:
+    """The commit of an experiment, branch, tag or abbreviated commit.
+
+    Raises:
+        InputError: there is none.
+    """
+    if commit := experiments(project).get(name):
+        return commit
+    try:
+        return git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except InputError:
+        raise InputError(
+            f"{name}: no experiment, branch, tag or commit; `dvc exp list -A` lists experiments"
+        ) from None
+
+
+def result_at(project: Path, commit: str) -> Result:
+    """The result that a commit holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+
+    def read(path: str) -> str:
+        return git(project, "show", f"{commit}:{path}")
+
+    yaml = YAML(typ="safe")
+    try:
+        lock = yaml.load(read("dvc.lock"))
+        outputs = {out["path"]: out["md5"] for out in lock["stages"]["train"]["outs"]}
+        knobs = RecordParams(**yaml.load(read("params.yaml"))).model_dump()
+        metrics = flat_metrics(lambda name: json.loads(read(f"metrics/{name}.json")))
+        return Result(knobs, outputs[MODEL.as_posix()], metrics)
+    except (InputError, ValidationError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{commit[:7]}: no finished result of this pipeline ({reason})") from None
+
+
+def holding(project: Path, result_hash: str) -> Iterator[tuple[str, str]]:
+    """Name and commit of the experiments, branches and tags that hold a result."""
+    for name, commit in {**branches(project), **experiments(project)}.items():
+        try:
+            if result_at(project, commit).hash == result_hash:
+                yield name, commit
+        except InputError:
+            continue

@@ -1,0 +1,60 @@
+"""Gives the MLflow run of this training its results, or finds the run again.
+
+reads   model/, arrays/ (their hashes), metrics/, plots/, params.yaml
+writes  parameters, metrics, data set, pictures, tables and the model in MLflow, and
+        record/result.json, the hashes by which that run is found
+knobs   all, to write them down
+
+The stage train has opened the run and logged its epochs. Where this model has another result
+already (evaluated otherwise, say), or was never trained in this store, a run is made from the
+outputs. Where the very result is known, its run is tagged with the experiment that came to it.
+By hand, after `dvc pull` for instance: python stages/record.py
+"""
+
+from pathlib import Path
+
+from lesion import params, tracking
+from lesion.arrays import training_arrays
+from lesion.cli import PROJECT, run
+from lesion.files import write_json
+from lesion.fingerprint import code_hash, data_hash
+from lesion.header import read_header
+from lesion.results import MODEL, in_workspace
+from lesion.tables import METRICS, load_table
+
+RAW = Path("raw")
+ARRAYS = Path("arrays")
+PLOTS = Path("plots")
+SPLITS = ("train", "validation", "test")
+
+
+def main() -> None:
+    knobs = params.load(params.RecordParams)
+    header = read_header(MODEL)
+    result = in_workspace()
+    data = data_hash(training_arrays(ARRAYS))
+    with tracking.result(result.model_hash, result.hash) as log:
+        log.params(result.params)
+        log.tags(result.words)
+        log.tags({"fingerprint": header.fingerprint, "data_hash": data})
+        log.tags({"code_hash": code_hash(PROJECT / "stages")})
+        log.dataset(
+            knobs.source,
+            digest=data,
+            source=str(RAW.resolve()),
+            images={split: result.numbers[f"{split}.kept"] for split in SPLITS},
+        )
+        log.history(load_table("history").to_dict("records"))
+        log.metrics(result.numbers)
+        log.file(METRICS)
+        log.file(PLOTS)
+        log.model(MODEL)
+    write_json(
+        Path("record/result.json"),
+        {"model_hash": result.model_hash, "result_hash": result.hash},
+    )
+    print(f"recorded: model {result.model_hash}, test Dice {result.numbers['test.dice']}")
+
+
+if __name__ == "__main__":
+    run(main)

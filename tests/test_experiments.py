@@ -1,0 +1,380 @@
+"""Experiments in a queue: what DVC and MLflow say of them afterwards, whatever happens."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import mlflow
+import pandas as pd
+import psutil
+import pytest
+
+from project import clone, environment, run, set_params
+
+# None of them is what `base` has, for which nothing would have to run.
+SWEEPS = [
+    ("1e-3,3e-3", "4,8"),
+    pytest.param(("1e-3,3e-3,5e-3,1e-2", "4,8"), marks=pytest.mark.slow),
+]
+SMALL = {"limit": 16, "image_size": 32, "width": 2, "depth": 2, "epochs": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with small parameters, all of whose stages have run, and no store of MLflow."""
+    folder = clone(tmp_path_factory.mktemp("base") / "project")
+    set_params(folder, **SMALL)
+    run(folder, "dvc", "repro")
+    run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")
+    for name in ("mlflow.db", "mlflow.db.lock"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "mlartifacts")
+    return folder
+
+
+def copy(project: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(project, folder / "project", symlinks=True))
+
+
+def runs(folder: Path) -> dict[str, mlflow.entities.Run]:
+    """The runs of the store in a folder, by name."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    found = all_runs(client)
+    named = {run.info.run_name: run for run in found}
+    assert len(named) == len(found)
+    return named
+
+
+def experiments(folder: Path) -> dict[str, dict]:
+    """What `dvc exp show` has of each experiment: parameters and metrics, flat."""
+    table = json.loads(run(folder, "dvc", "exp", "show", "--json").stdout)
+    (baseline,) = [row for row in table if row["name"] == "main"]
+    return {
+        experiment["name"]: experiment["revs"][0]["data"]
+        for experiment in baseline["experiments"] or []
+    }
+
+
+def flat(values: dict, prefix: str = "") -> dict[str, object]:
+    result = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = value
+    return result
+
+
+def assert_equal(experiment: dict, logged: mlflow.entities.Run) -> None:
+    """Both sides say the same, to the last digit."""
+    params = experiment["params"]["params.yaml"]["data"]
+    assert logged.data.params == {name: str(value) for name, value in params.items()}
+    metrics = {}
+    for path, content in experiment["metrics"].items():
+        assert not metrics.keys() & flat(content["data"]).keys(), path
+        metrics |= flat(content["data"])
+    numbers = {name: value for name, value in metrics.items() if type(value) in (int, float)}
+    assert len(numbers) > 50
+    assert {name: logged.data.metrics[name] for name in numbers} == numbers
+    curves = ("epoch", "learning_rate", "train_", "val_", "system/")
+    others = {name for name in logged.data.metrics if not name.startswith(curves)}
+    assert others == numbers.keys()
+
+
+def wait_for_queue(folder: Path) -> str:
+    """The queue's state, once nothing in it is to be run or runs."""
+    states = []
+
+    def done() -> bool:
+        states.append(run(folder, "dvc", "queue", "status").stdout)
+        return not {"Queued", "Running"} & set(states[-1].split())
+
+    wait_for(done)
+    return states[-1]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def metrics(folder: Path, name: str) -> dict[str, float]:
+    """Of a run, if there is one yet."""
+    logged = runs(folder) if (folder / "mlflow.db").exists() else {}
+    return logged[name].data.metrics if name in logged else {}
+
+
+def process_group(folder: Path, epochs: int) -> int:
+    """Of the worker that trains so many epochs in a copy of the project in `folder`."""
+    for params in folder.glob(".dvc/tmp/exps/*/params.yaml"):
+        if f"epochs: {epochs}\n" in params.read_text():
+            for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
+                if process.info["cwd"] == str(params.parent.resolve()):
+                    return os.getpgid(process.pid)
+    raise AssertionError(f"no training of {epochs} epochs")
+
+
+@pytest.fixture(scope="module", params=SWEEPS)
+def swept(
+    base: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
+    """A copy in which experiments have run, four at once, on a store that did not exist."""
+    folder = copy(base, tmp_path_factory.mktemp("swept"))
+    rates, sizes = request.param
+    run(folder, "dvc", "exp", "run", "--queue", "-S", f"lr={rates}", "-S", f"batch_size={sizes}")
+    run(folder, "dvc", "queue", "start", "-j", "4")
+    state = wait_for_queue(folder)
+    assert state.count("Success") == len(rates.split(",")) * len(sizes.split(",")), state
+    return folder
+
+
+def test_queued_experiments_at_once_are_as_many_runs_with_the_same_numbers(swept):
+    listed, logged = experiments(swept), runs(swept)
+    assert len(listed) in (4, 8) and listed.keys() == logged.keys()
+    for name, experiment in listed.items():
+        assert logged[name].info.status == "FINISHED"
+        assert logged[name].data.tags["DVC_EXP_NAME"] == name
+        assert_equal(experiment, logged[name])
+    assert list((swept / "mlspool").iterdir()) == []
+
+
+def test_an_experiment_leads_to_its_run_and_the_run_back(swept):
+    for name, logged in list(runs(swept).items())[:2]:
+        there = run(swept, "python", "tools/find_run.py", name).stdout
+        back = run(swept, "python", "tools/find_run.py", logged.info.run_id).stdout
+        assert there == back
+        assert f"run         {logged.info.run_id}  {name}  FINISHED" in there
+        commit = experiments(swept)[name]["rev"][:7]
+        assert f"experiment  {commit}  {name}\n" in there
+    refused = run(swept, "python", "tools/find_run.py", "nowhere", status=1).stderr
+    assert refused.startswith("find_run: nowhere: no experiment, branch, tag or commit")
+
+
+def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(swept):
+    by_dice = sorted(runs(swept).items(), key=lambda item: item[1].data.metrics["validation.iou"])
+    (worst, _), (best, best_run) = by_dice[0], by_dice[-1]
+
+    def challenge(name: str) -> str:
+        return run(swept, "python", "tools/champion.py", name).stdout
+
+    assert challenge(worst) == "version 1 is the first champion\n"
+    said = challenge(best)
+    assert said.startswith("version 2: validation IoU") and said.endswith("the new champion\n")
+    said = challenge(by_dice[1][0])
+    assert said.startswith("version 3: ") and said.endswith("version 2 stays champion\n")
+    assert challenge(best) == "version 2 is this model already\n"
+    client = mlflow.MlflowClient(f"sqlite:///{swept}/mlflow.db")
+    champion = client.get_model_version_by_alias("skin-lesion-unet", "champion")
+    assert champion.run_id == best_run.info.run_id
+
+
+@pytest.mark.slow
+def test_a_run_can_be_made_again_from_what_it_recorded(swept):
+    name, logged = next(iter(runs(swept).items()))
+    said = run(swept, "python", "tools/reproduce.py", logged.info.run_id).stdout
+    assert f"{name}, commit {experiments(swept)[name]['rev'][:7]}, holds this result" in said
+    assert f"reproduced: model {logged.data.tags['model_hash']}" in said
+
+
+def test_an_experiment_that_comes_from_the_cache_is_linked_or_recorded_anew(swept, tmp_path):
+    folder = copy(swept, tmp_path)
+    ((name, first), *_) = runs(folder).items()
+    lr, batch_size = (first.data.params[key] for key in ("lr", "batch_size"))
+    again = ("dvc", "exp", "run", "-S", f"lr={lr}", "-S", f"batch_size={batch_size}")
+    said = run(folder, *again, "--name", "again").stdout
+    assert "Stage 'train' is cached" in said
+    assert runs(folder).keys() == runs(swept).keys()
+    assert "linked.again" in runs(folder)[name].data.tags
+
+    elsewhere = copy(swept, tmp_path / "elsewhere")
+    for path in elsewhere.glob("mlflow.db*"):
+        path.unlink()
+    said = run(elsewhere, *again, "--name", "elsewhere").stdout
+    assert "Stage 'train' is cached" in said
+    ((name, recorded),) = runs(elsewhere).items()
+    assert name == "elsewhere" and recorded.data.tags["recorded"] == "from outputs"
+    assert_equal(experiments(elsewhere)["elsewhere"], recorded)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_the_others_nothing_and_its_experiment_runs_again(base, tmp_path):
+    folder, undisturbed = copy(base, tmp_path / "queue"), copy(base, tmp_path / "undisturbed")
+    changes = ("-S", "epochs=100", "-S", "lr=4e-3")
+    run(folder, "dvc", "exp", "run", "--queue", "--name", "killed", *changes)
+    run(folder, "dvc", "exp", "run", "--queue", "--name", "other", "-S", "lr=5e-3")
+    run(folder, "dvc", "queue", "start", "-j", "2")
+    wait_for(lambda: "val_dice" in metrics(folder, "killed"))
+    os.killpg(process_group(folder, epochs=100), signal.SIGKILL)
+
+    wait_for(lambda: "Success" in run(folder, "dvc", "queue", "status").stdout)
+    assert runs(folder)["other"].info.status == "FINISHED"
+    # DVC believes that it runs.
+    run(folder, "dvc", "queue", "kill", "killed")
+    run(folder, "dvc", "queue", "remove", "killed")
+    run(folder, "dvc", "exp", "run", "--queue", "--name", "killed", *changes)
+    run(folder, "dvc", "queue", "start")
+    assert wait_for_queue(folder).count("Success") == 2
+
+    run(undisturbed, "dvc", "exp", "run", "--name", "undisturbed", *changes)
+    (ours, theirs) = experiments(folder)["killed"], experiments(undisturbed)["undisturbed"]
+    assert ours["outs"] == theirs["outs"] and ours["metrics"] == theirs["metrics"]
+    assert_equal(ours, runs(folder)["killed"])
+    assert len(runs(folder)) == 2
+
+
+def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, tmp_path):
+    folder = copy(base, tmp_path)
+    set_params(folder, epochs=60)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    environ = environment() | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    client = mlflow.MlflowClient(uri)
+
+    with server(tmp_path, port) as process:
+        training = subprocess.Popen(
+            ["python", "stages/train.py"],
+            cwd=folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: any("val_dice" in found.data.metrics for found in all_runs(client)))
+        os.killpg(process.pid, signal.SIGKILL)
+        assert training.poll() is None
+        said, _ = training.communicate(timeout=300)
+        assert training.returncode == 0
+        assert said.count("warning: MLflow did not take everything") == 1
+
+    with server(tmp_path, port):
+        (found,) = all_runs(client)
+        history = pd.read_csv(folder / "metrics/history.csv").set_index("epoch")
+        assert len(client.get_metric_history(found.info.run_id, "val_dice")) < len(history) == 60
+        subprocess.run(["python", "tools/deliver.py"], cwd=folder, env=environ, check=True)
+        (found,) = all_runs(client)
+        assert found.info.status == "FINISHED"
+        for name in history:
+            logged = client.get_metric_history(found.info.run_id, name)
+            assert {point.step: point.value for point in logged} == history[name].to_dict()
+            assert len(logged) == len(history)
+    assert list((folder / "mlspool").iterdir()) == []
+
+
+def all_runs(client: mlflow.MlflowClient) -> list[mlflow.entities.Run]:
+    found = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(found)) if found else []
+
+
+@contextmanager
+def server(folder: Path, port: int) -> Iterator[subprocess.Popen]:
+    """MLflow's server, with its store in a folder."""
+    process = subprocess.Popen(
+        [
+            *("mlflow", "server", "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+            *("--artifacts-destination", str(folder / "served")),
+        ],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: answers(port))
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def test_what_one_clone_pushes_another_pulls_and_has_nothing_to_run(base, tmp_path):
+    assert_travels(base, tmp_path, str(tmp_path / "remote"), {})
+
+
+@pytest.mark.slow
+def test_the_same_through_an_s3_server(base, tmp_path, monkeypatch):
+    pytest.importorskip("dvc_s3", reason="needs dvc[s3]")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    import boto3
+
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    s3 = moto.ThreadedMotoServer(port=0)
+    s3.start()
+    try:
+        address = "http://{}:{}".format(*s3.get_host_and_port())
+        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket="b")
+        assert_travels(base, tmp_path, "s3://b/cache", {"endpointurl": address})
+    finally:
+        s3.stop()
+
+
+def assert_travels(base: Path, tmp_path: Path, remote: str, options: dict[str, str]) -> None:
+    ours = copy(base, tmp_path)
+    run(ours, "dvc", "remote", "add", "--default", "storage", remote)
+    for name, value in options.items():
+        run(ours, "dvc", "remote", "modify", "storage", name, value)
+    run(ours, "git", "commit", "--quiet", "--all", "--message", "Remote")
+    run(ours, "dvc", "push")
+    theirs = tmp_path / "theirs"
+    run(tmp_path, "git", "clone", "--quiet", str(ours), str(theirs))
+    run(theirs, "dvc", "pull")
+    said = run(theirs, "dvc", "repro").stdout
+    assert "Running stage" not in said and "up to date" in said
+    weights = "model/unet.safetensors"
+    assert (theirs / weights).read_bytes() == (ours / weights).read_bytes()
+    assert run(theirs, "git", "status", "--porcelain").stdout == ""
+
+
+def test_lock_file_parameters_and_code_are_compared_without_any_data(base, tmp_path):
+    folder = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(base), str(folder))
+    dry = ("dvc", "repro", "--dry", "--allow-missing")
+    assert "Running stage" not in run(folder, *dry).stdout
+    set_params(folder, lr="4e-3")
+    refused = run(folder, *dry, status=255)
+    assert "Stage 'encoder' didn't change" in refused.stdout
+    assert "failed to reproduce 'train'" in refused.stderr
+
+
+def test_what_an_editor_asks_dvc_for_is_answered_as_json(base, tmp_path):
+    folder = copy(base, tmp_path)
+    set_params(folder, lr="4e-3")
+    (shown,) = json.loads(run(folder, "dvc", "exp", "show", "--json").stdout)[:1]
+    assert shown["data"]["params"]["params.yaml"]["data"]["lr"] == 4e-3
+    plots = run(
+        folder, "dvc", "plots", "diff", "HEAD", "--json", "--split", "--out", "drawn"
+    ).stdout
+    assert {"metrics/history.csv", "Dice by epoch"} & json.loads(plots)["data"].keys()
+    assert json.loads(run(folder, "dvc", "data", "status", "--json").stdout) is not None
+
+
+@pytest.mark.slow
+def test_the_pipeline_runs_from_any_folder(base, tmp_path):
+    folder = copy(base, tmp_path)
+    said = run(folder / "docs", "dvc", "repro", "../dvc.yaml").stdout
+    assert "Running stage" not in said and "up to date" in said
+    run(folder / "docs", "dvc", "exp", "run", "../dvc.yaml", "-S", "../params.yaml:panel_images=1")
+    assert (folder / "record/result.json").exists()
+    (logged,) = runs(folder).values()
+    assert logged.data.params["panel_images"] == "1"

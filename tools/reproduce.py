@@ -1,0 +1,130 @@
+"""Checks that a run of MLflow can be made again, byte for byte.
+
+    python tools/reproduce.py 0f3c…          # the id of a run; tools/find_run.py says which
+
+Clones this repository into a temporary folder, checks out the experiment that holds the run's
+result (or, where none does, the commit and the parameters that MLflow has), gets the data through
+DVC, from this project's cache and remotes, trains and evaluates anew, and compares model and
+metrics.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
+
+from mlflow.entities import Run
+from ruamel.yaml import YAML
+
+from lesion import store
+from lesion.device import arithmetic, prepare
+from lesion.errors import InputError
+from lesion.fingerprint import code_hash
+from lesion.results import MODEL, flat_metrics, md5
+from lesion.revisions import git, holding
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="the id of a run")
+    given = parser.parse_args()
+    os.chdir(ROOT)
+    try:
+        sys.exit(check(given.run))
+    except InputError as error:
+        sys.exit(f"reproduce: {error}")
+
+
+def check(run_id: str) -> int:
+    """0 if model and metrics come out the same, 1 if not; says what differs."""
+    client, _ = store.open_store()
+    run = store.run_with_id(client, run_id)
+    if run is None:
+        raise InputError(f"{run_id}: no such run in {client.tracking_uri}")
+    tags = run.data.tags
+    if "result_hash" not in tags:
+        raise InputError(f"{run_id}: a run without a result; its training was not evaluated")
+
+    with tempfile.TemporaryDirectory(prefix="lesion-reproduce-") as temporary:
+        project = Path(temporary) / "project"
+        git(ROOT, "clone", "--quiet", str(ROOT), str(project))
+        check_out(project, run)
+        made_of = code_hash(project / "stages")
+        if made_of != tags["code_hash"]:
+            raise InputError(
+                f"{run_id}: the code of {tags['git_commit'][:7]} is not what it was made with; it "
+                "had changes that were not committed, and no experiment holds them"
+            )
+        dvc(project, "cache", "dir", "--local", str(cache()))
+        dvc(project, "repro", "--pull", "train")
+        dvc(project, "repro", "--force", "--single-item", "train")
+        dvc(project, "repro", "--force", "--single-item", "evaluate")
+        return compare(project, run)
+
+
+def check_out(project: Path, run: Run) -> None:
+    tags = run.data.tags
+    for name, commit in holding(ROOT, tags["result_hash"]):
+        print(f"{name}, commit {commit[:7]}, holds this result", flush=True)
+        # An experiment is no branch, and a clone does not bring it.
+        git(project, "fetch", "--quiet", str(ROOT), commit)
+        git(project, "checkout", "--quiet", commit)
+        return
+    print(f"commit {tags['git_commit'][:7]} with the parameters that MLflow has", flush=True)
+    git(project, "checkout", "--quiet", tags["git_commit"])
+    yaml = YAML()
+    values = yaml.load(project / "params.yaml")
+    for name, value in run.data.params.items():
+        values[name] = YAML(typ="safe").load(value)
+    yaml.dump(values, project / "params.yaml")
+
+
+def compare(project: Path, run: Run) -> int:
+    made = flat_metrics(lambda name: json.loads((project / f"metrics/{name}.json").read_text()))
+    made = {"model_hash": md5(project / MODEL), **made}
+    recorded = run.data.tags | run.data.metrics
+    different = {
+        name: (recorded.get(name), value)
+        for name, value in made.items()
+        if recorded.get(name) not in (value, str(value))
+    }
+    if not different:
+        print(f"reproduced: model {made['model_hash']} and {len(made) - 1} metrics are the same")
+        return 0
+    for name, (then, now) in different.items():
+        print(f"{name}: {then} then, {now} now")
+    for name, now in arithmetic(prepare(int(run.data.params["threads"]))).items():
+        if name in recorded and recorded[name] != str(now):
+            print(f"made with {name} {recorded[name]}, here {now}")
+    print("not reproduced")
+    return 1
+
+
+def dvc(project: Path, *arguments: str) -> None:
+    """Runs a command of DVC there, on this process's output; its records stay in the folder."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
+    print(f"dvc {' '.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project, env=own)
+    if done.returncode:
+        raise InputError(f"dvc {' '.join(arguments)} failed")
+
+
+def cache() -> Path:
+    """This project's cache, from which data need not be copied."""
+    said = subprocess.run(
+        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=ROOT, capture_output=True, text=True
+    )
+    return (ROOT / said.stdout.strip()).resolve()
+
+
+if __name__ == "__main__":
+    main()
