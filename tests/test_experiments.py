@@ -89,6 +89,18 @@ def assert_equal(experiment: dict, logged: mlflow.entities.Run) -> None:
     assert others == numbers.keys()
 
 
+def start_queue(folder: Path, jobs: int) -> None:
+    # Its workers keep its output open: reading that would wait for them.
+    subprocess.run(
+        ["dvc", "queue", "start", "-j", str(jobs)],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def wait_for_queue(folder: Path) -> str:
     """The queue's state, once nothing in it is to be run or runs."""
     states = []
@@ -108,20 +120,22 @@ def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
         time.sleep(0.5)
 
 
-def metrics(folder: Path, name: str) -> dict[str, float]:
-    """Of a run, if there is one yet."""
-    logged = runs(folder) if (folder / "mlflow.db").exists() else {}
-    return logged[name].data.metrics if name in logged else {}
-
-
-def process_group(folder: Path, epochs: int) -> int:
-    """Of the worker that trains so many epochs in a copy of the project in `folder`."""
+def copy_that_trains(folder: Path, epochs: int) -> Path | None:
+    """Where DVC's queue is in the middle of a training of so many epochs."""
     for params in folder.glob(".dvc/tmp/exps/*/params.yaml"):
-        if f"epochs: {epochs}\n" in params.read_text():
-            for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
-                if process.info["cwd"] == str(params.parent.resolve()):
-                    return os.getpgid(process.pid)
-    raise AssertionError(f"no training of {epochs} epochs")
+        history = params.parent / "metrics/history.csv"
+        trains = f"epochs: {epochs}\n" in params.read_text() and history.exists()
+        if trains and len(history.read_text().splitlines()) > 10:  # of `base` it has fewer
+            return params.parent.resolve()
+    return None
+
+
+def process_group(folder: Path) -> int:
+    """Of the worker whose stage runs in `folder`."""
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] == str(folder):
+            return os.getpgid(process.pid)
+    raise AssertionError(f"no process in {folder}")
 
 
 @pytest.fixture(scope="module", params=SWEEPS)
@@ -132,7 +146,7 @@ def swept(
     folder = copy(base, tmp_path_factory.mktemp("swept"))
     rates, sizes = request.param
     run(folder, "dvc", "exp", "run", "--queue", "-S", f"lr={rates}", "-S", f"batch_size={sizes}")
-    run(folder, "dvc", "queue", "start", "-j", "4")
+    start_queue(folder, jobs=4)
     state = wait_for_queue(folder)
     assert state.count("Success") == len(rates.split(",")) * len(sizes.split(",")), state
     return folder
@@ -209,12 +223,12 @@ def test_an_experiment_that_comes_from_the_cache_is_linked_or_recorded_anew(swep
 @pytest.mark.slow
 def test_a_killed_worker_costs_the_others_nothing_and_its_experiment_runs_again(base, tmp_path):
     folder, undisturbed = copy(base, tmp_path / "queue"), copy(base, tmp_path / "undisturbed")
-    changes = ("-S", "epochs=100", "-S", "lr=4e-3")
+    changes = ("-S", "epochs=150", "-S", "lr=4e-3")
     run(folder, "dvc", "exp", "run", "--queue", "--name", "killed", *changes)
     run(folder, "dvc", "exp", "run", "--queue", "--name", "other", "-S", "lr=5e-3")
-    run(folder, "dvc", "queue", "start", "-j", "2")
-    wait_for(lambda: "val_dice" in metrics(folder, "killed"))
-    os.killpg(process_group(folder, epochs=100), signal.SIGKILL)
+    start_queue(folder, jobs=2)
+    wait_for(lambda: copy_that_trains(folder, epochs=150) is not None)
+    os.killpg(process_group(copy_that_trains(folder, epochs=150)), signal.SIGKILL)
 
     wait_for(lambda: "Success" in run(folder, "dvc", "queue", "status").stdout)
     assert runs(folder)["other"].info.status == "FINISHED"
@@ -222,7 +236,7 @@ def test_a_killed_worker_costs_the_others_nothing_and_its_experiment_runs_again(
     run(folder, "dvc", "queue", "kill", "killed")
     run(folder, "dvc", "queue", "remove", "killed")
     run(folder, "dvc", "exp", "run", "--queue", "--name", "killed", *changes)
-    run(folder, "dvc", "queue", "start")
+    start_queue(folder, jobs=1)
     assert wait_for_queue(folder).count("Success") == 2
 
     run(undisturbed, "dvc", "exp", "run", "--name", "undisturbed", *changes)
@@ -323,8 +337,10 @@ def test_the_same_through_an_s3_server(base, tmp_path, monkeypatch):
     s3.start()
     try:
         address = "http://{}:{}".format(*s3.get_host_and_port())
-        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket="b")
-        assert_travels(base, tmp_path, "s3://b/cache", {"endpointurl": address})
+        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(
+            Bucket="lesions"
+        )
+        assert_travels(base, tmp_path, "s3://lesions/cache", {"endpointurl": address})
     finally:
         s3.stop()
 
