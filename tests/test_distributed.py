@@ -107,7 +107,7 @@ def launch(folder: Path, *command: str, status: int = 0) -> subprocess.Completed
     result = subprocess.run(
         (*TORCHRUN, *command),
         cwd=folder,
-        env=environment() | {"OMP_NUM_THREADS": "1"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -222,7 +222,7 @@ def test_a_training_that_is_stopped_in_all_processes_goes_on_and_is_written_by_o
     training = subprocess.Popen(
         (*TORCHRUN, "stages/train.py"),
         cwd=project,
-        env=environment() | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        env=environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -164,7 +164,9 @@ def results(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_challenges_own_scorer_gives_the_same(finished, tmp_path, split):
-    scorer = pytest.importorskip("isic_challenge_scoring.segmentation")
+    scorer = pytest.importorskip(
+        "isic_challenge_scoring.segmentation", reason="needs isic-challenge-scoring"
+    )
     with ArchiveReader(finished / "raw") as archives:
         for row in load_index(finished / "arrays", split).itertuples():
             content = archives.read(row.mask_archive, row.mask)
@@ -177,7 +179,9 @@ def test_the_challenges_own_scorer_gives_the_same(finished, tmp_path, split):
 
 
 def test_the_scorer_refuses_what_is_of_another_size(finished, tmp_path):
-    scorer = pytest.importorskip("isic_challenge_scoring.segmentation")
+    scorer = pytest.importorskip(
+        "isic_challenge_scoring.segmentation", reason="needs isic-challenge-scoring"
+    )
     from isic_challenge_scoring.types import ScoreError
 
     name = per_image(finished)["id"][0]

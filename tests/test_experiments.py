@@ -174,6 +174,21 @@ def test_an_experiment_leads_to_its_run_and_the_run_back(swept):
     assert refused.startswith("find_run: nowhere: no experiment, branch, tag or commit")
 
 
+@pytest.mark.parametrize("tool", ["find_run", "champion"])
+def test_a_tool_whose_store_does_not_answer_says_so_in_one_line(base, tool):
+    uri = "http://127.0.0.1:1"
+    environ = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = subprocess.run(
+        ["python", f"../tools/{tool}.py"],
+        cwd=base / "docs",
+        env=environment() | environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"{tool}: MLflow's store {uri}: ")
+
+
 def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(swept):
     by_dice = sorted(runs(swept).items(), key=lambda item: item[1].data.metrics["validation.iou"])
     (worst, _), (best, best_run) = by_dice[0], by_dice[-1]
@@ -378,11 +393,13 @@ def test_what_an_editor_asks_dvc_for_is_answered_as_json(base, tmp_path):
     set_params(folder, lr="4e-3")
     (shown,) = json.loads(run(folder, "dvc", "exp", "show", "--json").stdout)[:1]
     assert shown["data"]["params"]["params.yaml"]["data"]["lr"] == 4e-3
-    plots = run(
-        folder, "dvc", "plots", "diff", "HEAD", "--json", "--split", "--out", "drawn"
-    ).stdout
-    assert {"metrics/history.csv", "Dice by epoch"} & json.loads(plots)["data"].keys()
-    assert json.loads(run(folder, "dvc", "data", "status", "--json").stdout) is not None
+    asked = ("dvc", "plots", "diff", "HEAD", "--json", "--split", "--out", "drawn")
+    plots = json.loads(run(folder, *asked).stdout)["data"]
+    assert {"plots/panels.png", "Dice by epoch"} <= plots.keys()
+    assert {plot["revisions"][0] for plot in plots["plots/panels.png"]} == {"HEAD", "workspace"}
+    (folder / "plots/panels.png").unlink()
+    status = json.loads(run(folder, "dvc", "data", "status", "--json").stdout)
+    assert status["uncommitted"]["deleted"] == ["plots/panels.png"]
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -
     assert images["dice_difference"].is_monotonic_increasing
     assert images["dice_difference"].mean() == pytest.approx(change, abs=1e-5)
     refused = run(slow, "python", "tools/compare.py", "nowhere", status=1).stderr
-    assert refused.startswith("compare: nowhere: no metrics/per_image.csv there")
+    assert refused.startswith("compare: nowhere: no experiment, branch, tag or commit")
 
 
 def test_metrics_diff_compares_branches(slow: Path) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from lesion import delivery, tracking
+from lesion import courier, delivery, tracking
 from lesion.header import Header
 from lesion.predict import Predictor
 from lesion.spool import Entry, entries
-from lesion.store import EXPERIMENT, open_store, search
+from lesion.store import open_store, search
 from lesion.unet import UNet
 from lesion.weights import save_weights
 
@@ -45,7 +45,7 @@ def start_process(patch: pytest.MonkeyPatch, root: Path) -> None:
     for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         patch.delenv(name, raising=False)
     patch.setenv("DVC_ROOT", str(root))
-    patch.setattr(delivery, "INTERVAL", 0.01)
+    patch.setattr(courier, "INTERVAL", 0.01)
 
 
 def client() -> mlflow.MlflowClient:
@@ -274,6 +274,46 @@ def test_a_run_that_was_opened_but_not_noted_is_found_again():
     assert len(found(fingerprint="opened")) == 1
 
 
+@pytest.mark.parametrize("request_", ["create_run", "log_batch"])
+def test_a_result_whose_sending_was_killed_gets_the_same_run_again(request_, environment):
+    name = f"killed in {request_}"
+    if request_ == "log_batch":  # the first request, where the training has a run
+        train(name, name)
+    send = getattr(mlflow.MlflowClient, request_)
+
+    def send_and_die(*arguments: object, **named: object) -> None:
+        send(*arguments, **named)
+        raise KeyboardInterrupt
+
+    entry = Entry.open(name)
+    entry.append("result", name=name, tags={}, model_hash=name, result_hash=f"result of {name}")
+    entry.append("metrics", values={"dice": 0.5}, step=1)
+    entry.append("end", status="FINISHED")
+    with environment.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mlflow.MlflowClient, request_, send_and_die)
+        delivery.deliver(entry)
+    (first,) = found(model_hash=name)
+    assert "dice" not in first.data.metrics
+    delivery.deliver(entry)
+    (run,) = found(model_hash=name)
+    assert run.info.run_id == first.info.run_id and run.data.metrics["dice"] == 0.5
+
+
+def test_an_entry_that_cannot_be_sent_keeps_no_other_from_it():
+    for name in ("broken", "whole"):
+        entry = Entry.open(name)
+        entry.append("training", name=name, tags={"fingerprint": name})
+        if name == "broken":
+            entry.append("file", path="none.csv")
+        entry.append("end", status="FINISHED")
+        entry.close()
+    with pytest.raises(OSError, match=r"none\.csv"):
+        delivery.deliver_all()
+    (run,) = found(fingerprint="whole")
+    assert run.info.status == "FINISHED"
+    assert [entry.folder.name for entry in entries()] == ["broken"]
+
+
 def test_what_is_written_while_the_rest_is_sent_is_sent_next_time(environment):
     entry = Entry.open("meanwhile")
     entry.append("training", name="meanwhile", tags={"fingerprint": "meanwhile"})
@@ -414,7 +454,3 @@ def test_an_exception_goes_through_where_nothing_can_be_recorded(environment, tm
     with pytest.raises(ZeroDivisionError), tracking.training("unrecorded"):
         raise ZeroDivisionError
     assert capsys.readouterr().out.count("warning") == 1
-
-
-def test_runs_are_of_one_experiment():
-    assert client().get_experiment_by_name(EXPERIMENT).name == EXPERIMENT

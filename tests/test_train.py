@@ -28,6 +28,7 @@ import encoder
 import preprocess
 import train
 from lesion import checkpoint, cli
+from lesion.arrays import Split
 from lesion.header import read_header
 from lesion.synthetic import write_archives
 from lesion.training import Trainer
@@ -230,6 +231,16 @@ def stopped(stage: Stage, folder: Path) -> str:
     return result.status
 
 
+def test_part_of_the_training_images_keeps_image_mask_and_id_together() -> None:
+    numbers = np.arange(10)
+    whole = Split(numbers, numbers + 100, [str(number) for number in numbers])
+    half = train.part(whole, SimpleNamespace(train_fraction=0.5, split_seed=0))
+    assert len(set(half.ids)) == 5
+    assert half.images.tolist() == [int(name) for name in half.ids]
+    assert half.masks.tolist() == [int(name) + 100 for name in half.ids]
+    assert train.part(whole, SimpleNamespace(train_fraction=1.0)) is whole
+
+
 def test_missing_imagenet_weights_say_how_to_get_them(project: Path, stage: Stage) -> None:
     set_params(project, encoder="mobilenet_v3_small", depth=3)
     assert stopped(stage, project) == (
@@ -314,7 +325,7 @@ def started(folder: Path, *command: str, until: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=environment() | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        env=environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,9 +8,7 @@ IoU lies above 0 (paired bootstrap). Either way the model becomes a version of t
 `models:/skin-lesion-unet@champion` is what others load. The test split has no say.
 """
 
-import argparse
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -18,40 +16,29 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import compare
-from lesion.errors import InputError
 from lesion.registry import Registry
-from lesion.results import in_workspace
-from lesion.revisions import commit_of, result_at
-
-ROOT = Path(__file__).resolve().parents[1]
+from lesion.revisions import result_of
+from lesion.store import answers
+from lesion.tables import read_table
 
 SCORE = "iou"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("revision", nargs="?", help="left out: the workspace")
-    given = parser.parse_args()
-    os.chdir(ROOT)
-    try:
+    arguments = parser(__doc__)
+    arguments.add_argument("revision", nargs="?", help="left out: the workspace")
+    given = arguments.parse_args()
+    with in_project(), answers():
         print(challenge(given.revision))
-    except InputError as error:
-        sys.exit(f"champion: {error}")
 
 
 def challenge(revision: str | None) -> str:
     """Registers the model of a revision; what became of it, in words."""
-    result = result_at(ROOT, commit_of(ROOT, revision)) if revision else in_workspace()
+    result = result_of(PROJECT, revision)
     store = Registry()
-    run = store.run_with(result.hash)
-    if run is None:
-        raise InputError(
-            f"{revision or 'workspace'}: no run with this result in MLflow; `dvc exp apply` and "
-            "`python stages/record.py` record it"
-        )
+    run = store.run_with(result.hash, revision or "workspace")
     champion = store.champion()
     if champion is None:
         version = store.register(run, champion=True)
@@ -74,8 +61,7 @@ def challenge(revision: str | None) -> str:
 
 def per_image(store: Registry, run_id: str) -> pd.DataFrame:
     """metrics/per_image.csv as the run keeps it."""
-    content = store.artifact(run_id, "metrics/per_image.csv")
-    return pd.read_csv(io.StringIO(content), dtype={"id": str}, keep_default_na=False)
+    return read_table(io.StringIO(store.artifact(run_id, "metrics/per_image.csv")))
 
 
 if __name__ == "__main__":

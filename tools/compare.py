@@ -8,8 +8,8 @@ differences that drawing the images anew would give (paired bootstrap), p is two
 need the same images; which ones are scored depends on the data and the split, not on the seed.
 """
 
-import argparse
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -17,46 +17,41 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import Comparison, compare
 from lesion.errors import InputError
+from lesion.revisions import commit_of, git
+from lesion.tables import load_table, read_table
 
-ROOT = Path(__file__).resolve().parents[1]
 PER_IMAGE = "metrics/per_image.csv"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("before", help="a revision: branch, tag, commit or experiment")
-    parser.add_argument("after", nargs="?", help="another one; left out: the workspace")
-    parser.add_argument("--split", default="test", choices=["validation", "test"])
-    parser.add_argument("--images", type=int, default=5, help="to name on either side")
-    parser.add_argument("--csv", type=Path, help="write all images there")
-    given = parser.parse_args()
-    try:
+    arguments = parser(__doc__)
+    arguments.add_argument("before", help="a revision: branch, tag, commit or experiment")
+    arguments.add_argument("after", nargs="?", help="another one; left out: the workspace")
+    arguments.add_argument("--split", default="test", choices=["validation", "test"])
+    arguments.add_argument("--images", type=int, default=5, help="to name on either side")
+    arguments.add_argument("--csv", type=os.path.abspath, help="write all images there")
+    given = arguments.parse_args()
+    with in_project():
         comparison = compare(per_image(given.before), per_image(given.after), given.split)
-    except InputError as error:
-        sys.exit(f"compare: {error}")
-    print(report(comparison, given.images))
-    if given.csv:
-        comparison.images.to_csv(given.csv, index=False)
+        print(report(comparison, given.images))
+        if given.csv:
+            comparison.images.to_csv(given.csv, index=False)
 
 
 def per_image(revision: str | None) -> pd.DataFrame:
     """metrics/per_image.csv of a revision; None: the one in the workspace."""
-    import dvc.api
-    from dvc.exceptions import DvcException
-    from dvc.scm import RevError
-
+    if revision is None:
+        return load_table("per_image")
+    commit = commit_of(PROJECT, revision)
     try:
-        content = dvc.api.read(PER_IMAGE, repo=str(ROOT), rev=revision)
-    except (FileNotFoundError, DvcException, RevError) as error:
-        where = revision or "the workspace"
+        return read_table(io.StringIO(git(PROJECT, "show", f"{commit}:{PER_IMAGE}")))
+    except InputError as error:
         raise InputError(
-            f"{where}: no {PER_IMAGE} there ({error}); expected a finished run"
+            f"{revision}: no {PER_IMAGE} there ({error}); expected a finished run"
         ) from None
-    return pd.read_csv(io.StringIO(content), dtype={"id": str}, keep_default_na=False)
 
 
 def report(comparison: Comparison, count: int) -> str:

@@ -6,29 +6,29 @@ Runs wait in mlspool/ where the store could not be reached, or was too slow. Eac
 pipeline sends them too.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from lesion.cli import in_project, parser
 from lesion.delivery import deliver_all
+from lesion.errors import InputError
 from lesion.spool import entries
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
-    waiting = len(entries())
-    try:
-        deliver_all()
-    except Exception as error:  # whatever MLflow, its store or the network can raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        sys.exit(f"deliver: MLflow did not take everything ({reason}); {left(waiting)}")
-    print(f"sent {waiting - len(entries())} runs; {left(waiting)}")
+    parser(__doc__).parse_args()
+    with in_project():
+        waiting = len(entries())
+        try:
+            deliver_all()
+        except Exception as error:  # whatever MLflow, its store or the network can raise
+            reason = str(error)[:200] or type(error).__name__
+            raise InputError(
+                f"MLflow did not take everything ({reason}); {left(waiting)}"
+            ) from None
+        print(f"sent {waiting - len(entries())} runs; {left(waiting)}")
 
 
 def left(waiting: int) -> str:

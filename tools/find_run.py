@@ -8,50 +8,32 @@ They are found from each other by what they hold, the hash of parameters, model 
 name, so that neither renaming nor another clone loses them.
 """
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion import store
-from lesion.errors import InputError
-from lesion.results import in_workspace
-from lesion.revisions import commit_of, holding, result_at
-
-ROOT = Path(__file__).resolve().parents[1]
+from lesion.cli import PROJECT, in_project, parser
+from lesion.revisions import holding, result_of
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", nargs="?", help="an experiment, a revision, or the id of a run")
-    given = parser.parse_args()
-    os.chdir(ROOT)
-    try:
+    arguments = parser(__doc__)
+    arguments.add_argument("name", nargs="?", help="an experiment, a revision, or the id of a run")
+    given = arguments.parse_args()
+    with in_project(), store.answers():
         print(report(given.name))
-    except InputError as error:
-        sys.exit(f"find_run: {error}")
 
 
 def report(name: str | None) -> str:
     client, experiment = store.open_store()
     run = store.run_with_id(client, name) if name else None
     if run:
-        wanted = run.data.tags.get("result_hash")
-        if not wanted:
-            raise InputError(f"{name}: a run without a result; its training was not evaluated")
-        runs = [run]
+        wanted, runs = store.result_hash(run), [run]
     else:
-        wanted = (result_at(ROOT, commit_of(ROOT, name)) if name else in_workspace()).hash
-        runs = store.search(client, experiment, result_hash=wanted)
-        if not runs:
-            raise InputError(
-                f"{name or 'workspace'}: no run with this result in {client.tracking_uri}; "
-                "`dvc exp apply` and `python stages/record.py` record it"
-            )
+        wanted = result_of(PROJECT, name).hash
+        runs = store.runs_with(client, experiment, wanted, name or "workspace")
     lines = [
         f"run         {run.info.run_id}  {run.info.run_name}  {run.info.status}" for run in runs
     ]
@@ -61,7 +43,7 @@ def report(name: str | None) -> str:
         for tag in sorted(run.data.tags)
         if tag.startswith("linked.")
     ]
-    lines += [f"experiment  {commit[:7]}  {name}" for name, commit in holding(ROOT, wanted)]
+    lines += [f"experiment  {commit[:7]}  {name}" for name, commit in holding(PROJECT, wanted)]
     dice = runs[0].data.metrics.get("test.dice")
     return "\n".join(
         [*lines, f"commit      {runs[0].data.tags.get('git_commit')}", f"test Dice   {dice}"]

@@ -8,7 +8,6 @@ DVC, from this project's cache and remotes, trains and evaluates anew, and compa
 metrics.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,26 +21,20 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from lesion import store
+from lesion.cli import PROJECT, in_project, parser
 from lesion.device import arithmetic, prepare
 from lesion.errors import InputError
 from lesion.fingerprint import code_hash
 from lesion.results import MODEL, flat_metrics, md5
 from lesion.revisions import git, holding
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", help="the id of a run")
-    given = parser.parse_args()
-    os.chdir(ROOT)
-    try:
+    arguments = parser(__doc__)
+    arguments.add_argument("run", help="the id of a run")
+    given = arguments.parse_args()
+    with in_project(), store.answers():
         sys.exit(check(given.run))
-    except InputError as error:
-        sys.exit(f"reproduce: {error}")
 
 
 def check(run_id: str) -> int:
@@ -50,14 +43,11 @@ def check(run_id: str) -> int:
     run = store.run_with_id(client, run_id)
     if run is None:
         raise InputError(f"{run_id}: no such run in {client.tracking_uri}")
-    tags = run.data.tags
-    if "result_hash" not in tags:
-        raise InputError(f"{run_id}: a run without a result; its training was not evaluated")
-
+    tags, result = run.data.tags, store.result_hash(run)
     with tempfile.TemporaryDirectory(prefix="lesion-reproduce-") as temporary:
         project = Path(temporary) / "project"
-        git(ROOT, "clone", "--quiet", str(ROOT), str(project))
-        check_out(project, run)
+        git(PROJECT, "clone", "--quiet", str(PROJECT), str(project))
+        check_out(project, run, result)
         made_of = code_hash(project / "stages")
         if made_of != tags["code_hash"]:
             raise InputError(
@@ -71,12 +61,12 @@ def check(run_id: str) -> int:
         return compare(project, run)
 
 
-def check_out(project: Path, run: Run) -> None:
+def check_out(project: Path, run: Run, result: str) -> None:
     tags = run.data.tags
-    for name, commit in holding(ROOT, tags["result_hash"]):
+    for name, commit in holding(PROJECT, result):
         print(f"{name}, commit {commit[:7]}, holds this result", flush=True)
         # An experiment is no branch, and a clone does not bring it.
-        git(project, "fetch", "--quiet", str(ROOT), commit)
+        git(project, "fetch", "--quiet", str(PROJECT), commit)
         git(project, "checkout", "--quiet", commit)
         return
     print(f"commit {tags['git_commit'][:7]} with the parameters that MLflow has", flush=True)
@@ -121,9 +111,9 @@ def dvc(project: Path, *arguments: str) -> None:
 def cache() -> Path:
     """This project's cache, from which data need not be copied."""
     said = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=PROJECT, capture_output=True, text=True
     )
-    return (ROOT / said.stdout.strip()).resolve()
+    return (PROJECT / said.stdout.strip()).resolve()
 
 
 if __name__ == "__main__":

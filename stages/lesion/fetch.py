@@ -23,6 +23,7 @@ from lesion.datasets import Archive, Dataset
 from lesion.errors import InputError
 from lesion.files import write_json
 from lesion.progress import Progress
+from lesion.root import project_root
 from lesion.transfer import PAUSES, Part, download, remote_size
 
 MIRROR = "LESION_MIRROR"  # environment variable: an address in place of those in datasets.yaml
@@ -33,11 +34,8 @@ _Result = TypeVar("_Result")
 
 
 def downloads_folder() -> Path:
-    """Where downloads are kept: downloads/ in the project's root.
-
-    DVC_ROOT is that root also where DVC runs an experiment in a temporary copy.
-    """
-    return Path(os.environ.get("DVC_ROOT") or ".") / "downloads"
+    """Where downloads are kept: downloads/ in the project's root."""
+    return project_root() / "downloads"
 
 
 def addresses(dataset: Dataset, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lesion.errors import InputError
-from lesion.store import open_store, search
+from lesion.store import open_store, runs_with
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -21,10 +21,13 @@ class Registry:
     def __init__(self) -> None:
         self._client, self._experiment = open_store()
 
-    def run_with(self, result_hash: str) -> Run | None:
-        """The newest run with this result."""
-        runs = search(self._client, self._experiment, result_hash=result_hash)
-        return runs[0] if runs else None
+    def run_with(self, result_hash: str, of: str) -> Run:
+        """The newest run with a result; `of` is whose that is, for the error.
+
+        Raises:
+            InputError: there is none.
+        """
+        return runs_with(self._client, self._experiment, result_hash, of)[0]
 
     def champion(self) -> ModelVersion | None:
         from mlflow.exceptions import MlflowException

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from lesion.errors import InputError
 from lesion.params import RecordParams
-from lesion.results import MODEL, Result, flat_metrics
+from lesion.results import MODEL, Result, flat_metrics, in_workspace
 
 
 def git(project: Path, *arguments: str) -> str:
@@ -63,6 +63,15 @@ def commit_of(project: Path, name: str) -> str:
         raise InputError(
             f"{name}: no experiment, branch, tag or commit; `dvc exp list -A` lists experiments"
         ) from None
+
+
+def result_of(project: Path, name: str | None) -> Result:
+    """The result of an experiment, branch, tag or commit; of the workspace, where it is None.
+
+    Raises:
+        InputError: there is none.
+    """
+    return result_at(project, commit_of(project, name)) if name else in_workspace()
 
 
 def result_at(project: Path, commit: str) -> Result:

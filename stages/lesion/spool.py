@@ -8,7 +8,6 @@ folder goes when all of it has been sent.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from lesion.files import write_json
+from lesion.root import project_root
 
 FOLDER = "mlspool"
 FORGOTTEN = 30 * 24 * 3600  # seconds after which a training that was broken off is given up
@@ -26,14 +26,14 @@ FORGOTTEN = 30 * 24 * 3600  # seconds after which a training that was broken off
 Event = dict[str, Any]
 
 
-def root() -> Path:
-    """The project's root, also where DVC runs a stage in a copy that it throws away afterwards."""
-    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+def spool() -> Path:
+    """The folder of all entries."""
+    return project_root().resolve() / FOLDER
 
 
 def entries() -> list[Entry]:
     """Whatever waits, oldest first."""
-    folders = [path.parent for path in (root() / FOLDER).glob("*/events.jsonl")]
+    folders = [path.parent for path in spool().glob("*/events.jsonl")]
     return sorted(map(Entry, folders), key=lambda entry: entry.opened)
 
 
@@ -63,8 +63,8 @@ class Entry:
 
         Where another process writes it, or it is complete and waits to be sent, a new one.
         """
-        (root() / FOLDER).mkdir(exist_ok=True)
-        entry = cls(root() / FOLDER / name)
+        spool().mkdir(exist_ok=True)
+        entry = cls(spool() / name)
         try:
             entry.writing.acquire(timeout=0)
             taken = status(entry.events()) == "FINISHED"
@@ -72,14 +72,13 @@ class Entry:
             taken = True
         if taken:
             entry.close()
-            entry = cls(root() / FOLDER / f"{name}-{uuid4().hex[:8]}")
+            entry = cls(spool() / f"{name}-{uuid4().hex[:8]}")
             entry.writing.acquire(timeout=0)
         entry.folder.mkdir(exist_ok=True)
         events = entry.folder / "events.jsonl"
         if events.exists() and not events.read_bytes().endswith(b"\n"):
-            with events.open(
-                "a"
-            ) as file:  # a killed process did not write its last line to the end
+            # A killed process did not write its last line to the end.
+            with events.open("a") as file:
                 file.write("\n")
         return entry
 

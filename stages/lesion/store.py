@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from filelock import FileLock
 
-from lesion.spool import root
+from lesion.errors import InputError
+from lesion.root import project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 EXPERIMENT = "skin-lesion-segmentation"
+STORE = "mlflow.db"
 
 
 def open_store() -> tuple[MlflowClient, str]:
@@ -36,18 +39,40 @@ def open_store() -> tuple[MlflowClient, str]:
 
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    store = root() / "mlflow.db"
+    root = project_root().resolve()
     # Processes that make or open a new SQLite store at once leave it broken.
-    with FileLock(f"{store}.lock", timeout=60):
+    with store_lock():
         address, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
         if not address:
-            _make(store)
-            address, artifacts = _address(store), (root() / "mlartifacts").as_uri()
+            _make(root / STORE)
+            address, artifacts = _address(root / STORE), (root / "mlartifacts").as_uri()
         mlflow.set_tracking_uri(address)
         client = mlflow.MlflowClient(address)
         if found := client.get_experiment_by_name(EXPERIMENT):
             return client, found.experiment_id
         return client, client.create_experiment(EXPERIMENT, artifacts)
+
+
+@contextmanager
+def answers() -> Iterator[None]:
+    """What is inside asks the store, which has to answer.
+
+    Raises:
+        InputError: it did not.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        import mlflow
+
+        raise InputError(f"MLflow's store {mlflow.get_tracking_uri()}: {error}") from None
+
+
+def store_lock() -> FileLock:
+    """Held by the one process that makes the store, or decides whose run is what."""
+    return FileLock(project_root().resolve() / f"{STORE}.lock", timeout=60)
 
 
 def _make(store: Path) -> None:
@@ -59,7 +84,7 @@ def _make(store: Path) -> None:
         with closing(sqlite3.connect(store)) as connection:
             connection.execute("pragma schema_version")
         return
-    part = store.with_name(".mlflow.db.part")
+    part = store.with_name(f".{store.name}.part")
     part.unlink(missing_ok=True)
     mlflow.MlflowClient(_address(part)).search_experiments()
     part.rename(store)
@@ -86,3 +111,31 @@ def run_with_id(client: MlflowClient, run_id: str) -> Run | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+
+
+def runs_with(client: MlflowClient, experiment: str, result_hash: str, of: str) -> list[Run]:
+    """The runs with a result, newest first; `of` is whose that is, for the error.
+
+    Raises:
+        InputError: there is none.
+    """
+    if runs := search(client, experiment, result_hash=result_hash):
+        return runs
+    raise InputError(
+        f"{of}: no run with this result in {client.tracking_uri}; `dvc exp apply` and "
+        "`python stages/record.py` record it"
+    )
+
+
+def result_hash(run: Run) -> str:
+    """What a run has come to.
+
+    Raises:
+        InputError: nothing yet.
+    """
+    try:
+        return run.data.tags["result_hash"]
+    except KeyError:
+        raise InputError(
+            f"run {run.info.run_id}: without a result; its training was not evaluated"
+        ) from None

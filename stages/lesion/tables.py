@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -20,8 +21,13 @@ def load_table(name: str) -> pd.DataFrame:
         InputError: it is not there.
     """
     with _found(METRICS / f"{name}.csv") as path:
-        types = dict.fromkeys(_TEXT, str)
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+        return read_table(path)
+
+
+def read_table(source: Path | TextIO) -> pd.DataFrame:
+    """A table as the stages write them."""
+    types = dict.fromkeys(_TEXT, str)
+    return pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
 
 
 def load_numbers(name: str) -> dict:

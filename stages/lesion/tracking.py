@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from lesion.delivery import Courier
+from lesion.courier import Courier
 from lesion.spool import Entry
 
 # Seconds after which the end of a stage sends nothing more; the rest stays on disk.
