@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from lesion.batches import Split
 from lesion.synthetic import lesion_image, write_archives
+from project import SMALL, clone, run, set_params
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +28,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic archives in the official layout: 3 training, 2 validation, 2 test pairs."""
     folder = tmp_path_factory.mktemp("sample")
     write_archives(folder, {"train": 3, "validation": 2, "test": 2}, size=32, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with small parameters, all of whose stages have run, and no store of MLflow."""
+    folder = clone(tmp_path_factory.mktemp("base") / "project")
+    set_params(folder, **SMALL)
+    run(folder, "dvc", "repro")
+    run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")
+    for name in ("mlflow.db", "mlflow.db.lock"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "mlartifacts")
     return folder
 
 

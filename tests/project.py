@@ -4,9 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Parameters with which the whole pipeline takes seconds.
+SMALL = {"limit": 16, "image_size": 32, "width": 2, "depth": 2, "epochs": 2, "threads": 1}
 
 # As on a fresh machine: no settings of git, DVC or MLflow from outside the copy.
 _FOREIGN = ("DVC_", "MLFLOW_", "GIT_")
@@ -52,6 +57,11 @@ def clone(folder: Path) -> Path:
     return folder
 
 
+def copy(project: Path, folder: Path) -> Path:
+    """A copy of a whole project, with its cache."""
+    return Path(shutil.copytree(project, folder / "project", symlinks=True))
+
+
 def copy_of_stages(folder: Path) -> Path:
     """The stages and their settings, without git, DVC or data."""
     shutil.copytree(
@@ -69,3 +79,10 @@ def set_params(folder: Path, **values: object) -> None:
     for name, value in values.items():
         lines = [line for line in lines if not line.startswith(f"{name}:")] + [f"{name}: {value}"]
     path.write_text("\n".join(lines) + "\n")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)

@@ -2,52 +2,29 @@
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.request import urlopen
 
+import cv2
 import mlflow
-import pandas as pd
 import psutil
 import pytest
 
-from project import clone, environment, run, set_params
+from lesion.results import md5
+from project import copy, environment, run, set_params, wait_for
+from servers import all_runs
 
 # None of them is what `base` has, for which nothing would have to run.
 SWEEPS = [
     ("1e-3,3e-3", "4,8"),
     pytest.param(("1e-3,3e-3,5e-3,1e-2", "4,8"), marks=pytest.mark.slow),
 ]
-SMALL = {"limit": 16, "image_size": 32, "width": 2, "depth": 2, "epochs": 2, "threads": 1}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone with small parameters, all of whose stages have run, and no store of MLflow."""
-    folder = clone(tmp_path_factory.mktemp("base") / "project")
-    set_params(folder, **SMALL)
-    run(folder, "dvc", "repro")
-    run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")
-    for name in ("mlflow.db", "mlflow.db.lock"):
-        (folder / name).unlink()
-    shutil.rmtree(folder / "mlartifacts")
-    return folder
-
-
-def copy(project: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(project, folder / "project", symlinks=True))
 
 
 def runs(folder: Path) -> dict[str, mlflow.entities.Run]:
     """The runs of the store in a folder, by name."""
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    found = all_runs(client)
+    found = all_runs(f"sqlite:///{folder}/mlflow.db")
     named = {run.info.run_name: run for run in found}
     assert len(named) == len(found)
     return named
@@ -111,13 +88,6 @@ def wait_for_queue(folder: Path) -> str:
 
     wait_for(done)
     return states[-1]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.5)
 
 
 def copy_that_trains(folder: Path, epochs: int) -> Path | None:
@@ -196,15 +166,36 @@ def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(s
     def challenge(name: str) -> str:
         return run(swept, "python", "tools/champion.py", name).stdout
 
-    assert challenge(worst) == "version 1 is the first champion\n"
+    def commit(name: str) -> str:
+        return run(swept, "git", "rev-parse", experiments(swept)[name]["rev"]).stdout[:7]
+
+    tagged = f"tagged commit {commit(worst)}\n"
+    assert challenge(worst) == f"version 1 is the first champion; {tagged}"
     said = challenge(best)
-    assert said.startswith("version 2: validation IoU") and said.endswith("the new champion\n")
+    assert said.startswith("version 2: validation IoU")
+    assert said.endswith(f"the new champion; tagged commit {commit(best)}\n")
     said = challenge(by_dice[1][0])
     assert said.startswith("version 3: ") and said.endswith("version 2 stays champion\n")
-    assert challenge(best) == "version 2 is this model already\n"
+    assert challenge(best).startswith("version 2 is it already; ")
     client = mlflow.MlflowClient(f"sqlite:///{swept}/mlflow.db")
     champion = client.get_model_version_by_alias("skin-lesion-unet", "champion")
     assert champion.run_id == best_run.info.run_id
+    run(swept, "dvc", "artifacts", "get", ".", "unet", "--stage", "champion", "-o", "weights")
+    assert md5(swept / "weights") == best_run.data.tags["model_hash"]
+    (swept / "weights").unlink()
+    assert len(run(swept, "git", "tag").stdout.split()) == 4
+
+
+def test_experiments_are_drawn_over_what_differs_in_them(swept, tmp_path):
+    run(swept / "docs", "python", "../tools/sweep.py", str(tmp_path / "sweep.png"))
+    assert cv2.imread(str(tmp_path / "sweep.png")).std() > 1
+    for arguments, said in (
+        (["--scores", "nothing"], "no number nothing; expected one of best_epoch, "),
+        (["main"], "1 experiments to draw; expected two or more"),
+    ):
+        refused = run(swept, "python", "tools/sweep.py", "none.png", *arguments, status=1).stderr
+        assert said in refused and refused.count("\n") == 1
+    assert not (swept / "none.png").exists()
 
 
 @pytest.mark.slow
@@ -261,122 +252,6 @@ def test_a_killed_worker_costs_the_others_nothing_and_its_experiment_runs_again(
     assert len(runs(folder)) == 2
 
 
-def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, tmp_path):
-    folder = copy(base, tmp_path)
-    set_params(folder, epochs=60)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    environ = environment() | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    client = mlflow.MlflowClient(uri)
-
-    with server(tmp_path, port) as process:
-        training = subprocess.Popen(
-            ["python", "stages/train.py"],
-            cwd=folder,
-            env=environ,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        wait_for(lambda: any("val_dice" in found.data.metrics for found in all_runs(client)))
-        os.killpg(process.pid, signal.SIGKILL)
-        assert training.poll() is None
-        said, _ = training.communicate(timeout=300)
-        assert training.returncode == 0
-        assert said.count("warning: MLflow did not take everything") == 1
-
-    with server(tmp_path, port):
-        (found,) = all_runs(client)
-        history = pd.read_csv(folder / "metrics/history.csv").set_index("epoch")
-        assert len(client.get_metric_history(found.info.run_id, "val_dice")) < len(history) == 60
-        subprocess.run(["python", "tools/deliver.py"], cwd=folder, env=environ, check=True)
-        (found,) = all_runs(client)
-        assert found.info.status == "FINISHED"
-        for name in history:
-            logged = client.get_metric_history(found.info.run_id, name)
-            assert {point.step: point.value for point in logged} == history[name].to_dict()
-            assert len(logged) == len(history)
-    assert list((folder / "mlspool").iterdir()) == []
-
-
-def all_runs(client: mlflow.MlflowClient) -> list[mlflow.entities.Run]:
-    found = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(found)) if found else []
-
-
-@contextmanager
-def server(folder: Path, port: int) -> Iterator[subprocess.Popen]:
-    """MLflow's server, with its store in a folder."""
-    process = subprocess.Popen(
-        [
-            *("mlflow", "server", "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
-            *("--artifacts-destination", str(folder / "served")),
-        ],
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(lambda: answers(port))
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def test_what_one_clone_pushes_another_pulls_and_has_nothing_to_run(base, tmp_path):
-    assert_travels(base, tmp_path, str(tmp_path / "remote"), {})
-
-
-@pytest.mark.slow
-def test_the_same_through_an_s3_server(base, tmp_path, monkeypatch):
-    pytest.importorskip("dvc_s3", reason="needs dvc[s3]")
-    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    import boto3
-
-    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-    for name, value in keys.items():
-        monkeypatch.setenv(name, value)
-    s3 = moto.ThreadedMotoServer(port=0)
-    s3.start()
-    try:
-        address = "http://{}:{}".format(*s3.get_host_and_port())
-        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(
-            Bucket="lesions"
-        )
-        assert_travels(base, tmp_path, "s3://lesions/cache", {"endpointurl": address})
-    finally:
-        s3.stop()
-
-
-def assert_travels(base: Path, tmp_path: Path, remote: str, options: dict[str, str]) -> None:
-    ours = copy(base, tmp_path)
-    run(ours, "dvc", "remote", "add", "--default", "storage", remote)
-    for name, value in options.items():
-        run(ours, "dvc", "remote", "modify", "storage", name, value)
-    run(ours, "git", "commit", "--quiet", "--all", "--message", "Remote")
-    run(ours, "dvc", "push")
-    theirs = tmp_path / "theirs"
-    run(tmp_path, "git", "clone", "--quiet", str(ours), str(theirs))
-    run(theirs, "dvc", "pull")
-    said = run(theirs, "dvc", "repro").stdout
-    assert "Running stage" not in said and "up to date" in said
-    weights = "model/unet.safetensors"
-    assert (theirs / weights).read_bytes() == (ours / weights).read_bytes()
-    assert run(theirs, "git", "status", "--porcelain").stdout == ""
-
-
 def test_lock_file_parameters_and_code_are_compared_without_any_data(base, tmp_path):
     folder = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(base), str(folder))
@@ -398,7 +273,7 @@ def test_what_an_editor_asks_dvc_for_is_answered_as_json(base, tmp_path):
     assert {"plots/panels.png", "Dice by epoch"} <= plots.keys()
     assert {plot["revisions"][0] for plot in plots["plots/panels.png"]} == {"HEAD", "workspace"}
     (folder / "plots/panels.png").unlink()
-    status = json.loads(run(folder, "dvc", "data", "status", "--json").stdout)
+    status = json.loads(run(folder, "dvc", "data", "status", "--granular", "--json").stdout)
     assert status["uncommitted"]["deleted"] == ["plots/panels.png"]
 
 

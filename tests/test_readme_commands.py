@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from project import ROOT, clone, run, set_params
-from test_experiments import SMALL
+from project import ROOT, SMALL, clone, run, set_params
 
 TEXT = (ROOT / "README.md").read_text()
 

@@ -28,7 +28,7 @@ import encoder
 import preprocess
 import train
 from lesion import checkpoint, cli
-from lesion.arrays import Split
+from lesion.batches import Split
 from lesion.header import read_header
 from lesion.synthetic import write_archives
 from lesion.training import Trainer

@@ -4,8 +4,9 @@
     python tools/champion.py sorer-pall      # of an experiment, branch, tag or commit
 
 Better means on the validation images, image by image: the 95 % interval of the mean difference in
-IoU lies above 0 (paired bootstrap). Either way the model becomes a version of the registered model;
-`models:/skin-lesion-unet@champion` is what others load. The test split has no say.
+IoU lies above 0 (paired bootstrap). Either way the model becomes a version of the registered model.
+Others load the champion as `models:/skin-lesion-unet@champion`, or get its weights by
+`dvc artifacts get . unet --stage champion`. The test split has no say.
 """
 
 import io
@@ -18,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import compare
-from lesion.registry import Registry
-from lesion.revisions import result_of
+from lesion.registry import Registry, tag_champion
+from lesion.revisions import commit_of, holding, result_of
 from lesion.store import answers
 from lesion.tables import read_table
 
@@ -42,21 +43,35 @@ def challenge(revision: str | None) -> str:
     champion = store.champion()
     if champion is None:
         version = store.register(run, champion=True)
-        return f"version {version} is the first champion"
+        return f"version {version} is the first champion; {in_git(revision, result.hash)}"
     if champion.run_id == run.info.run_id:
-        return f"version {champion.version} is this model already"
+        return f"version {champion.version} is it already; {in_git(revision, result.hash)}"
     comparison = compare(
         per_image(store, champion.run_id), per_image(store, run.info.run_id), "validation"
     )
     row = comparison.scores.set_index("score").loc[SCORE]
     better = row["low"] > 0
     version = store.register(run, champion=better)
+    decision = (
+        f"the new champion; {in_git(revision, result.hash)}"
+        if better
+        else f"version {champion.version} stays champion"
+    )
     return (
         f"version {version}: validation IoU {row['after']:.4f} against {row['before']:.4f} of "
         f"version {champion.version}, difference {row['difference']:+.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f}): "
-        f"{'the new champion' if better else f'version {champion.version} stays champion'}"
+        f"({row['low']:+.4f} to {row['high']:+.4f}): {decision}"
     )
+
+
+def in_git(revision: str | None, result_hash: str) -> str:
+    """Tags the commit of the champion; what was done, in words."""
+    if revision:
+        commit = commit_of(PROJECT, revision)
+    elif not (commit := next((commit for _, commit in holding(PROJECT, result_hash)), None)):
+        return "no commit holds it: `git commit` it and run this again for `dvc artifacts get`"
+    tag_champion(PROJECT, commit)
+    return f"tagged commit {commit[:7]}"
 
 
 def per_image(store: Registry, run_id: str) -> pd.DataFrame:

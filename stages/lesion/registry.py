@@ -1,10 +1,16 @@
-"""MLflow's model registry: versions of one model, and which of them is the champion."""
+"""Versions of the model, and which of them is the champion: in MLflow's registry and in DVC's.
+
+DVC's are tags of git, as GTO makes and DVC reads them: `unet@v0.0.1` a version of the artifact in
+dvc.yaml, `unet#champion#1` that it becomes champion.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesion.errors import InputError
+from lesion.revisions import git
 from lesion.store import open_store, runs_with
 
 if TYPE_CHECKING:
@@ -13,10 +19,31 @@ if TYPE_CHECKING:
 
 MODEL = "skin-lesion-unet"
 CHAMPION = "champion"
+ARTIFACT = "unet"
+
+
+def tag_champion(project: Path, commit: str) -> None:
+    """Makes a commit's model the one that `dvc artifacts get . unet --stage champion` gets.
+
+    Raises:
+        InputError: git has no name for the author of a tag.
+    """
+    from gto.api import assign
+    from scmrepo.exceptions import SCMError
+
+    pattern = f"refs/tags/{ARTIFACT}#{CHAMPION}#*"
+    tags = git(project, "for-each-ref", "--sort=-version:refname", "--format=%(refname)", pattern)
+    if tags and git(project, "rev-parse", f"{tags.split()[0]}^{{commit}}").strip() == commit:
+        return
+    try:
+        # By force: one that was champion before may be it again.
+        assign(project, ARTIFACT, CHAMPION, ref=commit, force=True)
+    except SCMError as error:
+        raise InputError(f"tag of champion {commit[:7]}: {error}") from None
 
 
 class Registry:
-    """The registered model in the store of this project."""
+    """MLflow's registered model in the store of this project."""
 
     def __init__(self) -> None:
         self._client, self._experiment = open_store()
