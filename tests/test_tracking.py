@@ -1,9 +1,14 @@
 """Whole runs, from what a stage logs to what is in the store."""
 
 import json
+import resource
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import mlflow
@@ -417,10 +422,7 @@ def test_a_server_that_does_not_answer_costs_one_warning_and_gets_everything_lat
     environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     assert_warns_once_and_keeps_everything(capsys)
     environment.delenv("MLFLOW_TRACKING_URI")
-    delivery.deliver_all()
-    (run,) = found(fingerprint="unrecorded")
-    assert run.data.metrics["b"] == 1.0 and run.info.status == "FINISHED"
-    assert entries() == []
+    assert_the_rest_is_sent()
 
 
 def test_a_server_that_accepts_and_says_nothing_delays_a_stage_by_seconds(
@@ -433,6 +435,57 @@ def test_a_server_that_accepts_and_says_nothing_delays_a_stage_by_seconds(
         environment.setenv("NO_PROXY", "127.0.0.1")
         environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert_warns_once_and_keeps_everything(capsys)
+
+
+def test_a_server_that_refuses_costs_one_warning(environment, tmp_path, capsys):
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(403)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusal) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        environment.setenv("DVC_ROOT", str(tmp_path))
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        assert_warns_once_and_keeps_everything(capsys)
+        server.shutdown()
+
+
+def assert_the_rest_is_sent() -> None:
+    delivery.deliver_all()
+    (run,) = found(fingerprint="unrecorded")
+    assert run.data.metrics["b"] == 1.0 and run.info.status == "FINISHED"
+    assert entries() == []
+
+
+def test_a_locked_database_costs_one_warning_and_gets_everything_later(
+    environment, tmp_path, capsys
+):
+    environment.setenv("DVC_ROOT", str(tmp_path))
+    environment.setattr(tracking, "PATIENCE", 1.0)
+    open_store()
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        assert_warns_once_and_keeps_everything(capsys)
+    assert_the_rest_is_sent()
+
+
+def test_a_full_disk_costs_one_warning_and_gets_everything_later(environment, tmp_path, capsys):
+    environment.setenv("DVC_ROOT", str(tmp_path))
+    open_store()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Nothing is written beyond so many bytes of a file: enough for the spool, not for the store.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        assert_warns_once_and_keeps_everything(capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_the_rest_is_sent()
 
 
 def test_a_spool_that_cannot_be_written_costs_one_warning(environment, tmp_path, capsys):
