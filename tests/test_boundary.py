@@ -97,17 +97,20 @@ def test_a_mask_scores_perfectly_against_itself():
     assert astuple(BoundaryScores.between(mask, mask)) == (1, 0, 0, 0, 0)
 
 
-def shifted_squares(shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """In 320×240 pixels, whose diagonal is 400 and whose tolerance 3."""
-    masks = np.zeros((2, 240, 320), bool)
-    masks[0, 50:150, 50:150] = masks[1, 50:150, 50 + shift : 150 + shift] = True
+def shifted_squares(shift: int, scale: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """In 320×240 pixels, whose diagonal is 400 and whose tolerance 3, or `scale` times that."""
+    masks = np.zeros((2, 240 * scale, 320 * scale), bool)
+    start, stop = 50 * scale, 150 * scale
+    masks[0, start:stop, start:stop] = masks[1, start:stop, start + shift : stop + shift] = True
     return masks[0], masks[1]
 
 
-def test_tolerance_itself_counts_as_within():
-    assert BoundaryScores.between(*shifted_squares(3)).boundary_f1 == 1
+@pytest.mark.parametrize("scale", [1, 10])
+def test_tolerance_itself_counts_as_within(scale):
+    assert BoundaryScores.between(*shifted_squares(3 * scale, scale)).boundary_f1 == 1
     # All of the sides across the shift miss, but for the corners' neighbourhood.
-    assert BoundaryScores.between(*shifted_squares(4)).boundary_f1 == pytest.approx(0.5, abs=0.02)
+    beyond = BoundaryScores.between(*shifted_squares(3 * scale + 1, scale))
+    assert beyond.boundary_f1 == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_shifted_square_is_as_far_as_it_was_shifted():

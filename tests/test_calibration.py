@@ -86,6 +86,11 @@ def test_bins_without_pixels_are_left_out():
     assert table["pixels"].tolist() == [1, 2] and table["observed"].tolist() == [0, 0.5]
 
 
+def test_a_probability_of_exactly_1_is_in_the_last_bin():
+    table = counts(np.float32([0.95, 1]), np.array([1, 1])).reliability(0.1)
+    assert table["pixels"].tolist() == [2] and table["predicted"][0] == pytest.approx(1)
+
+
 def test_the_error_is_the_mean_gap_weighted_by_pixels():
     table = counts(
         np.float32([0.25] * 30 + [0.75] * 10), np.array([0] * 30 + [1] * 10)

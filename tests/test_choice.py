@@ -111,6 +111,21 @@ def test_mirror_images_are_taken_if_they_are_better():
     assert not choose(knobs(), {False: good, True: bad}, Squares(truths)).rules.tta
 
 
+def test_what_is_asked_later_is_asked_of_what_was_taken():
+    truths = lesions()
+    bad, good = blurred(truths, 0.4, 0.1), blurred(truths, 0.9, 0.1)
+    for view in good:
+        view[10:13, 11:14] = 0.1  # a hole
+        view[0, :2] = 0.9  # a speck
+    choice = choose(knobs(), {False: bad, True: good}, Squares(truths))
+    assert choice.rules == Rules(True, 0.5, True, True)
+    steps = choice.steps.set_index(["question", "option"])["iou"]
+    assert steps["tta", "true"] == steps["threshold", "0.5"] == steps["largest_component", "false"]
+    assert steps["largest_component", "true"] == steps["fill_holes", "false"]
+    assert steps["fill_holes", "true"] == 1
+    assert choice.sweep.set_index("threshold").loc[0.5, "iou"] == steps["tta", "true"]
+
+
 @pytest.mark.parametrize(("inside", "outside"), [(0.42, 0.38), (0.82, 0.78)])
 def test_the_threshold_that_parts_lesion_from_skin_is_taken(inside, outside):
     truths = lesions()

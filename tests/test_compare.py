@@ -34,6 +34,13 @@ def test_differences_are_of_the_same_image_whatever_the_order():
     assert result.images["dice_difference"].tolist() == pytest.approx([-0.2, 0, 0.1])
 
 
+def test_the_order_of_the_images_changes_nothing():
+    rng = np.random.default_rng(2)
+    one, other = (per_image(rng.random(30).tolist()) for _ in range(2))
+    mixed = compare(*(table.sample(frac=1, random_state=3) for table in (one, other)))
+    pd.testing.assert_frame_equal(mixed.scores, compare(one, other).scores, check_exact=True)
+
+
 def test_a_smaller_distance_is_better():
     result = compare(per_image([0.5] * 3, [9, 9, 9]), per_image([0.5] * 3, [4, 5, 12]))
     row = scores(result).loc["hd95"]

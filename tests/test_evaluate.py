@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -19,13 +20,18 @@ from lesion import params
 from lesion.archives import ArchiveReader
 from lesion.arrays import array_path, load_index, load_split
 from lesion.batches import Split
+from lesion.calibration import calibrated
+from lesion.confidence import expected_dice
 from lesion.errors import ImageError, InputError
 from lesion.header import Header
 from lesion.images import encode_mask
 from lesion.members import pack
+from lesion.originals import Originals
+from lesion.postprocess import Rules
+from lesion.predict import Predictor, probability_maps
 from lesion.synthetic import lesion_image
 from lesion.training import Trainer
-from lesion.weights import save_weights
+from lesion.weights import load_model, save_weights
 from project import copy_of_stages, set_params
 
 SIDE = 32
@@ -267,11 +273,26 @@ def test_what_is_chosen_is_noted_and_used(finished):
         )
 
 
-def test_what_the_parameters_fix_is_used(changed):
-    fixed = {"tta": False, "threshold": 0.61, "largest_component": True, "fill_holes": False}
-    folder = changed(**{name: str(value).lower() for name, value in fixed.items()})
+@pytest.mark.parametrize("tta", [False, True])
+def test_what_the_parameters_fix_is_used(changed, tta):
+    rules = Rules(tta, threshold=0.61, largest_component=True, fill_holes=False)
+    folder = changed(**{name: str(value).lower() for name, value in asdict(rules).items()})
     chosen = evaluation(folder)["chosen"]
-    assert {name: chosen[name] for name in fixed} == fixed
+    temperature = chosen.pop("temperature")
+    assert chosen == asdict(rules)
+
+    index, images, _ = load_split(folder / "arrays", "test")
+    network, _ = load_model(folder / "model/unet.safetensors", "cpu")
+    maps = list(probability_maps(Predictor(network, tta=tta), images, torch.device("cpu")))
+    with ArchiveReader(folder / "raw") as archives:
+        originals = Originals(index, archives)
+        for row, case in enumerate(per_image(folder).itertuples()):
+            path = folder / f"predictions/test/{case.id}_segmentation.png"
+            mask = rules.mask(originals.enlarged(row, maps[row]))
+            assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0, mask)
+            shown = originals.shown(row, maps[row])
+            expected = expected_dice(calibrated(shown, temperature), rules.mask(shown))
+            assert case.expected_dice == pytest.approx(expected, abs=1e-6)
 
 
 def test_nothing_is_chosen_by_the_test_split(finished, changed):
@@ -282,6 +303,10 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
         empty = [(r.mask, encode_mask(np.zeros((r.height, r.width), bool))) for r in rows]
         path.unlink()
         pack(path, empty)
+        path = array_path(Path("arrays"), "test", "masks")
+        masks = np.load(path)
+        path.unlink()
+        np.save(path, np.zeros_like(masks))
 
     folder = changed(blacken)
     assert evaluation(folder)["chosen"] == evaluation(finished)["chosen"]
@@ -299,6 +324,19 @@ def test_calibration_is_that_of_the_validation_pixels(finished):
     gaps = (table["observed"] - table["predicted"]).abs()
     error = (gaps * table["pixels"]).sum() / table["pixels"].sum()
     assert numbers["test"]["calibration_error"] == pytest.approx(error, abs=1e-5)
+    # Every pixel of the network's square that shows the image, and none of the bars beside it.
+    scales = [
+        (height, width, SIDE / max(height, width)) for height, width in sizes(finished, "test")
+    ]
+    shown = [round(height * scale) * round(width * scale) for height, width, scale in scales]
+    assert table["pixels"].sum() == sum(shown) < SIDE**2 * len(shown)
+
+
+def test_risk_and_coverage_are_of_the_test_images(finished):
+    table = pd.read_csv(finished / "metrics/risk_coverage.csv")
+    assert len(table) == len(per_image(finished))
+    risk = 1 - per_image(finished)["iou"].mean()
+    assert table["risk"].iloc[-1] == pytest.approx(risk, abs=1e-6)
 
 
 def test_a_mask_that_was_changed_since_preprocess_is_named(changed):

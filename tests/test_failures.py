@@ -19,6 +19,8 @@ def row(tp: int, fp: int, fn: int) -> SimpleNamespace:
         ((75, 25, 25), ["misses 25% of the lesion", "25% of the mark is skin"]),
         ((30, 70, 0), ["70% of the mark is skin"]),
         ((90, 10, 10), []),
+        ((70, 0, 20), []),
+        ((70, 20, 0), []),
     ],
 )
 def test_what_is_wrong_is_said_in_shares(counts, expected):

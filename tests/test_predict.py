@@ -31,6 +31,20 @@ def close(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
+def test_each_forward_pass_is_on_one_thread():
+    class Threads(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.full(images.shape[:3], float(torch.get_num_threads()))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        maps = list(probability_maps(Threads(), photographs(17).numpy(), CPU, workers=2))
+    finally:
+        torch.set_num_threads(before)
+    assert len(maps) == 17 and {found.max() for found in maps} == {1}
+
+
 @pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_uint8_images_become_float32_probabilities(network, count, tta):

@@ -55,6 +55,12 @@ def test_what_was_broken_off_goes_on_and_what_is_complete_does_not():
     assert spool.status(again.events()) == "FINISHED"
 
 
+def test_the_machine_may_be_measured_after_the_end():
+    entry = training("a", status="FINISHED")
+    entry.append("system", values={}, step=1)
+    assert spool.status(entry.events()) == "FINISHED"
+
+
 def test_an_entry_that_another_process_writes_is_left_to_it():
     first = training("a")
     second = Entry.open("a")

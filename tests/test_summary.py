@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lesion.references import REFERENCES
-from lesion.summary import BATCH, COLUMNS, GROUPED, MEANS, of_network, summarise_split
+from lesion.summary import COLUMNS, GROUPED, MEANS, of_network, summarise_split
 
 
 def rows(count: int = 30, seed: int = 0) -> pd.DataFrame:
@@ -62,8 +62,8 @@ def test_means_are_over_images_and_pooled_scores_over_all_pixels():
 def test_batch_scores_are_means_over_the_pooled_scores_of_four_images_each(count):
     table = rows(count)
     dice, iou = [], []
-    for start in range(0, count, BATCH):
-        tp, fp, fn = table[["tp", "fp", "fn"]].iloc[start : start + BATCH].sum()
+    for start in range(0, count, 4):
+        tp, fp, fn = table[["tp", "fp", "fn"]].iloc[start : start + 4].sum()
         dice.append(2 * tp / (2 * tp + fp + fn))
         iou.append(tp / (tp + fp + fn))
     assert value(of_network(table), "batch_dice") == pytest.approx(np.mean(dice))
