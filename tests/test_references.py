@@ -36,6 +36,12 @@ def test_black_margins_are_no_lesion_and_do_not_move_otsus_threshold():
         assert Confusion.between(REFERENCES[name](image), truth).dice > 0.9, name
 
 
+def test_where_grabcut_finds_nothing_its_start_is_the_mask():
+    even = np.full((90, 120, 3), 200, np.uint8)
+    found, start = (REFERENCES[name](even) for name in ("grabcut", "centre"))
+    assert Confusion.between(found, start).iou > 0.95
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 2), (4, 7), (20, 300), (90, 120)])
 def test_any_picture_gives_a_mask_of_its_size(name, shape):

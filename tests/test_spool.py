@@ -82,6 +82,8 @@ def test_no_entries_where_there_is_no_spool():
 def test_files_and_folders_are_copied_so_that_they_may_go_afterwards(project):
     entry = training("a")
     (project / "plots").mkdir()
+    (project / "plots/a.png").write_bytes(b"draft")
+    entry.keep(project / "plots")  # by a process that was killed then
     (project / "plots/a.png").write_bytes(b"png")
     (project / "unet.safetensors").write_bytes(b"weights")
     names = [entry.keep(project / name) for name in ("plots", "unet.safetensors")]

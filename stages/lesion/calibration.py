@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 LARGEST = 12.0  # logits beyond it count as it; a probability of 6e-6
@@ -42,6 +41,9 @@ class PixelCounts:
 
     def temperature(self) -> float:
         """The one of least cross-entropy, in [0.1, 10], three significant digits."""
+        # Not at the top: it takes a third of a second to load.
+        from scipy.optimize import minimize_scalar
+
         found = minimize_scalar(
             lambda power: self.loss(np.exp(power)),
             bounds=(np.log(0.1), np.log(10)),
