@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
+from threading import Thread
 
 import pytest
 import torch
@@ -100,6 +102,21 @@ def test_what_cannot_be_had_is_refused_with_where_to_put_it_and_works_from_there
     offer.path.parent.mkdir(parents=True, exist_ok=True)
     offer.path.write_bytes(offer.content)
     assert fetch_weights("tiny") == offer.path
+
+
+def test_an_answer_that_is_no_http_is_refused(offer, monkeypatch):
+    class Chatter(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"good morning\r\n")
+
+    with TCPServer(("127.0.0.1", 0), Chatter) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/{offer.path.name}"
+        entry = Weights(url=url, transforms=None, meta={})
+        weights = WeightsEnum("OtherWeights", {"IMAGENET1K_V1": entry}).IMAGENET1K_V1
+        monkeypatch.setattr(pretrained, "imagenet_weights", {"tiny": weights}.__getitem__)
+        assert "good morning" in refusal()
+        server.shutdown()
 
 
 def test_after_a_failure_the_next_run_fetches(offer):

@@ -365,6 +365,13 @@ def test_everything_may_be_sent_twice():
     assert len(run.inputs.dataset_inputs) == 1
 
 
+def test_half_a_result_is_not_sent():
+    entry = Entry.open("half")
+    entry.append("result", name="half", tags={}, model_hash="half", result_hash="half a result")
+    delivery.deliver(entry)
+    assert found(result_hash="half a result") == [] and entry.sent() == {"count": 0}
+
+
 def test_a_result_waits_for_its_training_to_be_sent():
     training = Entry.open("waiting training")
     training.append("training", name="t", tags={"fingerprint": "waiting"})

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -184,6 +185,27 @@ def test_a_training_that_crashed_goes_on_from_what_was_saved_last(
     went_on = stage(project)
     assert f"going on after step {kept} of {STEPS}" in went_on.lines
     assert results(project) == results(whole)
+
+
+def test_results_that_could_not_be_written_need_no_step_again(
+    project: Path, whole: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SAVING_SHARE", 1e-9)  # saving costs too much to be due
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save_weights", Mock(side_effect=OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            stage(project)
+    assert f"going on after step {STEPS} of {STEPS}" in stage(project).lines
+    assert results(project) == results(whole)
+
+
+def test_a_checkpoint_of_other_validation_images_is_not_used(project: Path, stage: Stage) -> None:
+    stage(project, {5: signal.SIGTERM})
+    path = project / "arrays/validation_images.npy"
+    images = np.load(path)
+    path.unlink()
+    np.save(path, images[:, ::-1])
+    assert "training starts anew" in stage(project, {1: signal.SIGTERM}).lines[0]
 
 
 @pytest.mark.parametrize("change", [{"lr": 1e-3}, {"threads": 2}, {"epochs": 4}], ids=str)
