@@ -3,12 +3,14 @@
     dvc exp run --queue -S 'seed=0,1,2' && dvc exp run --run-all && python benchmarks/seeds.py
 
 Experiments that differ in nothing but their seed make one row. The parameters shown are those that
-are not the same in all experiments.
+are not the same in all experiments. `--over train_fraction --picture curve.png` draws the Dice against
+that parameter: each experiment a dot, a line through the means.
 """
 
 import argparse
 import io
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 from measure import table
@@ -27,7 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.parse_args()
+    parser.add_argument("--over", metavar="PARAMETER", help="of the picture's horizontal axis")
+    parser.add_argument("--picture", type=Path, help="PNG to write")
+    options = parser.parse_args()
+    if bool(options.over) != bool(options.picture):
+        parser.error("--over and --picture need each other")
     shown = subprocess.run(
         ["dvc", "exp", "show", "--csv"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -39,6 +45,8 @@ def main() -> None:
     varied = [name for name in params if runs[name].nunique(dropna=False) > 1]
     groups = runs.groupby(varied, dropna=False) if varied else [((), runs)]
     print(table([row(varied, values, group) for values, group in groups]))
+    if options.picture:
+        draw(runs, options.over, options.picture)
 
 
 def row(varied: list[str], values: tuple, group: pd.DataFrame) -> dict[str, str]:
@@ -49,6 +57,29 @@ def row(varied: list[str], values: tuple, group: pd.DataFrame) -> dict[str, str]
         for score in SCORES
     }
     return named | {"seeds": ", ".join(str(int(seed)) for seed in sorted(group["seed"]))} | scores
+
+
+def draw(runs: pd.DataFrame, over: str, path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from lesion.figures import BLUE, ORANGE, STYLE, save_figure
+
+    values = runs[over].astype(float)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for score, colour, marker in (("validation.dice", BLUE, "o"), ("test.dice", ORANGE, "s")):
+            axes.plot(values, runs[score], marker, color=colour, alpha=0.45, markersize=4)
+            means = runs.groupby(values)[score].mean()
+            axes.plot(means.index, means, color=colour, marker=marker, label=score.split(".")[0])
+        if values.min() > 0 and values.max() >= 10 * values.min():
+            axes.set_xscale("log")
+        axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
+        axes.minorticks_off()
+        axes.set(title=f"Dice by {over}", xlabel=over, ylabel="Mean Dice over the images")
+        axes.legend(loc="lower right")
+        save_figure(figure, path)
 
 
 if __name__ == "__main__":

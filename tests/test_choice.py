@@ -89,6 +89,7 @@ def test_where_nothing_is_better_all_stays_as_it_is():
     choice = choose(knobs(), {False: perfect, True: perfect}, Squares(truths))
     assert choice.rules == Rules(False, 0.5, False, False)
     assert choice.sweep["iou"].tolist() == [1.0] * 19
+    assert choice.steps.groupby("question")["option"].nunique().eq(2).all()
 
 
 def test_a_gain_that_may_be_chance_is_not_taken_and_one_on_all_images_is():

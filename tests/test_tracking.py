@@ -219,12 +219,14 @@ def test_another_result_of_a_model_gets_a_run_of_its_own_that_names_the_training
 def test_a_result_that_is_known_is_linked_and_nothing_else_is_added(environment):
     first = train("known", "known model")
     give_result("known model", "known result", dice=0.5)
+    environment.setenv("DVC_EXP_NAME", "known")  # as its run
+    give_result("known model", "known result", dice=0.5)
     environment.setenv("DVC_EXP_NAME", "again-later")
     environment.setenv("DVC_EXP_BASELINE_REV", "abc")
     give_result("known model", "known result", dice=0.5)
     (run,) = found(model_hash="known model")
     assert run.info.run_id == first
-    assert run.data.tags["linked.again-later"] == "abc"
+    assert run.data.tags["linked.again-later"] == "abc" and "linked.known" not in run.data.tags
     assert len(client().get_metric_history(first, "dice")) == 1
     assert entries() == []
 
