@@ -3,8 +3,8 @@
     dvc exp run --queue -S 'seed=0,1,2' && dvc exp run --run-all && python benchmarks/seeds.py
 
 Experiments that differ in nothing but their seed make one row. The parameters shown are those that
-are not the same in all experiments. `--over train_fraction --picture curve.png` draws the Dice against
-that parameter: each experiment a dot, a line through the means.
+are not the same in all experiments. `--over train_fraction --picture curve.png` draws the Dice
+against that parameter: each experiment a dot, a line through the means.
 """
 
 import argparse
