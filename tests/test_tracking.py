@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mlflow
 import numpy as np
@@ -125,9 +126,8 @@ def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNames
             log.model(weights)
         assert entries() == []
         (run,) = found(model_hash="everything")
-    return SimpleNamespace(
-        run_id=run.info.run_id, predictor=Predictor(network.requires_grad_(False))
-    )
+    predictor = Predictor(network.requires_grad_(False))
+    return SimpleNamespace(run_id=run.info.run_id, predictor=predictor, weights=weights)
 
 
 def test_a_training_and_its_result_are_one_run_with_everything_that_was_logged(store, logged):
@@ -350,6 +350,42 @@ def test_what_is_written_while_the_rest_is_sent_is_sent_next_time(environment):
     (run,) = found(fingerprint="meanwhile")
     assert run.data.metrics == {"dice": 0.5} and run.info.status == "FINISHED"
     assert entry.events() == []
+
+
+def test_more_numbers_than_a_request_may_hold_are_several():
+    entry = Entry.open("many")
+    entry.append("training", name="many", tags={"fingerprint": "many"})
+    for step in range(300):
+        entry.append("metrics", values=dict.fromkeys("abcd", step / 300), step=step)
+    delivery.deliver(entry)
+    (run,) = found(fingerprint="many")
+    assert curve(run.info.run_id, "d") == [(step, step / 300) for step in range(300)]
+
+
+def test_nothing_is_begun_after_the_deadline_and_the_rest_waits(environment):
+    entry = Entry.open("slow")
+    entry.append("training", name="slow", tags={"fingerprint": "slow"})
+    entry.append("tags", values={"b": "c"})
+    with pytest.raises(TimeoutError):
+        delivery.deliver(entry, deadline=time.monotonic() - 1)
+    assert found(fingerprint="slow") == []
+    heed = Mock(side_effect=[None, None, TimeoutError])
+    with environment.context() as patch, pytest.raises(TimeoutError):
+        patch.setattr(delivery, "_heed", heed)
+        delivery.deliver(entry)
+    (run,) = found(fingerprint="slow")
+    assert "b" not in run.data.tags and entry.sent()["count"] == 1
+
+
+def test_a_model_that_was_sent_already_is_not_sent_again(logged):
+    entry = Entry.open("model")
+    entry.append("training", name="model", tags={"fingerprint": "model"})
+    entry.append("model", path=entry.keep(logged.weights))
+    for _ in range(2):
+        entry.note_sent({"count": 0})
+        delivery.deliver(entry)
+    (run,) = found(fingerprint="model")
+    assert len(client().get_run(run.info.run_id).outputs.model_outputs) == 1
 
 
 def test_everything_may_be_sent_twice():
