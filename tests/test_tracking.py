@@ -462,6 +462,14 @@ def assert_warns_once_and_keeps_everything(capsys: pytest.CaptureFixture) -> Non
     assert kinds == ["training", "params", "metrics", "end"]
 
 
+def test_the_store_lies_in_the_root_whatever_that_is_called(environment, tmp_path):
+    root = tmp_path / "a b%20ü?x#y"
+    root.mkdir()
+    environment.setenv("DVC_ROOT", str(root))
+    train("odd name")
+    assert (root / "mlflow.db").stat().st_size > 0 and list(tmp_path.iterdir()) == [root]
+
+
 def test_a_store_that_is_no_database_costs_one_warning(environment, tmp_path, capsys):
     (tmp_path / "mlflow.db").write_text("text " * 1000)
     environment.setenv("DVC_ROOT", str(tmp_path))
