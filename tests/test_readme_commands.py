@@ -1,4 +1,4 @@
-"""The commands of the README: run, from its own text, or named here with the reason why not."""
+"""The commands of the pages: run, from their own text, or named here with the reason why not."""
 
 import re
 from pathlib import Path
@@ -7,23 +7,33 @@ import pytest
 
 from project import ROOT, SMALL, clone, run, set_params
 
-TEXT = (ROOT / "README.md").read_text()
-
 NOT_RUN = {
-    "make ": "installs all packages; .ci/run does `make lint` and `make test`",
-    "presets/": "needs real images; test_presets.py has them checked",
-    "source=isic2018": "downloads gigabytes; test_download.py does it from a server of its own",
-    "path/to/folder": "the address of somebody's data; test_pipeline.py imports a folder",
-    "torchrun": "needs several GPUs; test_distributed.py runs it on the processor",
-    "'seed=0,1,2'": "three trainings; test_experiments.py runs a queue",
-    "RUN_ID": "test_experiments.py has one",
+    "README.md": {
+        "make ": "installs all packages; .ci/run does `make lint` and `make test`",
+        "presets/": "needs real images; test_presets.py has them checked",
+        "source=isic2018": "downloads gigabytes; test_download.py does it from a server of its own",
+        "path/to/folder": "the address of somebody's data; test_pipeline.py imports a folder",
+        "torchrun": "needs several GPUs; test_distributed.py runs it on the processor",
+    },
+    "docs/tracking.md": {
+        "git push": "somebody's repository",
+        "path/to/folder": "somebody's storage; test_servers.py has some",
+        "dvc push": "to that storage",
+        "git clone": "of somebody's repository; test_servers.py clones one",
+        "pip install": "is done",
+        "AWS_ACCESS": "somebody's keys",
+        "mlflow server": "somebody's servers; test_servers.py starts some",
+        "http://server": "the same",
+        "dvc gc": "asks first",
+    },
 }
 
 
-def commands() -> list[str]:
+def commands(page: str) -> list[str]:
     """Every command in a block of shell, without comments and without what it answers."""
     found = []
-    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", TEXT, re.M | re.S):
+    text = (ROOT / page).read_text()
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.M | re.S):
         lines = block.replace("\\\n", " ").splitlines()
         if kind == "console":
             lines = [line[2:] for line in lines if line.startswith("$ ")]
@@ -31,37 +41,40 @@ def commands() -> list[str]:
     return [command for command in found if command]
 
 
-def reason_not_to_run(command: str) -> str | None:
-    return next((why for part, why in NOT_RUN.items() if part in command), None)
+def reason_not_to_run(page: str, command: str) -> str | None:
+    return next((why for part, why in NOT_RUN[page].items() if part in command), None)
 
 
-def test_the_readme_has_commands_and_every_exception_is_of_one_of_them():
-    assert len(commands()) > 20
-    for part in NOT_RUN:
-        assert any(part in command for command in commands()), part
+@pytest.mark.parametrize("page", NOT_RUN)
+def test_a_page_has_commands_and_every_exception_is_of_one_of_them(page):
+    assert len(commands(page)) > 20
+    for part in NOT_RUN[page]:
+        assert any(part in command for command in commands(page)), part
 
 
 @pytest.mark.slow
-def test_all_other_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", NOT_RUN)
+def test_all_other_commands_of_a_page_run_one_after_the_other(tmp_path: Path, page: str) -> None:
     folder = clone(tmp_path / "project")
     set_params(folder, **SMALL)
     run(folder, "dvc", "repro")
     run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")
+    # What the reader puts in: the experiment that ran last, and the run of the workspace.
+    names = {"NAME": "", "RUN_ID": ""}
     done = []
-    for command in commands():
-        if reason_not_to_run(command):
+    for command in commands(page):
+        if reason_not_to_run(page, command):
             continue
         if command.startswith("dvc exp run -S"):
-            command += f" --name number-{len(done)}"
-        # The reader puts in a name: here the experiment that ran last.
-        named = [word for line in done for word in line.split() if word.startswith("number-")]
-        run(folder, "bash", "-ec", command.replace("NAME", named[-1] if named else ""))
+            names["NAME"] = f"number-{len(done)}"
+            command += f" --name {names['NAME']}"
+        for name, value in names.items():
+            command = command.replace(name, value)
+        said = run(folder, "bash", "-ec", command).stdout
         done.append(command)
+        if command == "python tools/find_run.py":
+            names["RUN_ID"] = said.split()[1]
         if command.startswith("dvc queue start"):
-            run(
-                folder,
-                "bash",
-                "-ec",
-                "while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done",
-            )
+            wait = "while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done"
+            run(folder, "bash", "-ec", wait)
     assert len(done) > 8, done
