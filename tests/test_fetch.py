@@ -609,6 +609,8 @@ def test_the_archives_lie_in_the_root_that_dvc_names(
 
 FETCH = """
 import os, signal, sys
+# A process that a shell started in the background does not heed Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from types import SimpleNamespace
 sys.modules["pandas"] = SimpleNamespace(DataFrame=None)  # slow to import, and not needed here
 from pathlib import Path

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy  # loads its parts where they are used
 
 TOLERANCE = 0.0075  # of the image's diagonal (Csurka et al. 2013)
 # A tree's time grows with the boundary, a distance transform's with the area; masks of noise have
@@ -89,12 +90,9 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 def distances(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """From each of the pixels `start`, N×2, to the nearest one of `end`: N floats."""
     if len(start) + len(end) <= MOST_IN_TREE:
-        # Not at the top: SciPy takes a third of a second to load.
-        from scipy.spatial import cKDTree
-
         # Not balanced and compact: such a tree is built faster, and neighbours in a line are found
         # as fast.
-        return cKDTree(end, balanced_tree=False, compact_nodes=False).query(start)[0]
+        return scipy.spatial.cKDTree(end, balanced_tree=False, compact_nodes=False).query(start)[0]
     width, height = (max(start[:, axis].max(), end[:, axis].max()) + 1 for axis in (0, 1))
     elsewhere = np.ones((height, width), np.uint8)
     elsewhere[end[:, 1], end[:, 0]] = 0

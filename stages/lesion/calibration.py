@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+import scipy  # loads its parts where they are used
 
 LARGEST = 12.0  # logits beyond it count as it; a probability of 6e-6
 STEP = 0.01
@@ -41,10 +41,7 @@ class PixelCounts:
 
     def temperature(self) -> float:
         """The one of least cross-entropy, in [0.1, 10], three significant digits."""
-        # Not at the top: it takes a third of a second to load.
-        from scipy.optimize import minimize_scalar
-
-        found = minimize_scalar(
+        found = scipy.optimize.minimize_scalar(
             lambda power: self.loss(np.exp(power)),
             bounds=(np.log(0.1), np.log(10)),
             method="bounded",
@@ -54,7 +51,7 @@ class PixelCounts:
 
     def reliability(self, temperature: float) -> pd.DataFrame:
         """For BINS ranges of probability: its mean, the share that is lesion, and the pixels."""
-        probabilities = expit(_LOGITS / temperature)
+        probabilities = scipy.special.expit(_LOGITS / temperature)
         bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
         pixels, lesion, total = (
             np.bincount(bins, weights, minlength=BINS)
@@ -80,9 +77,9 @@ def calibration_error(table: pd.DataFrame) -> float:
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities at a temperature, float32 of the same shape."""
-    return expit(_logits(probabilities) / np.float32(temperature))
+    return scipy.special.expit(_logits(probabilities) / np.float32(temperature))
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return logit(probabilities).clip(-LARGEST, LARGEST)
+        return scipy.special.logit(probabilities).clip(-LARGEST, LARGEST)
