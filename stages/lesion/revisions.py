@@ -39,12 +39,10 @@ def experiments(project: Path) -> dict[str, str]:
 
 def branches(project: Path) -> dict[str, str]:
     """Name and commit of each branch and tag."""
+    # An annotated tag is an object of its own, which names the commit.
+    commit = "%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
     listed = git(
-        project,
-        "for-each-ref",
-        "--format=%(refname:short) %(objectname)",
-        "refs/heads",
-        "refs/tags",
+        project, "for-each-ref", f"--format=%(refname:short) {commit}", "refs/heads", "refs/tags"
     )
     return dict(line.rsplit(" ", 1) for line in listed.splitlines())
 
@@ -98,7 +96,7 @@ def result_at(project: Path, commit: str) -> Result:
 
 def holding(project: Path, result_hash: str) -> Iterator[tuple[str, str]]:
     """Name and commit of the experiments, branches and tags that hold a result."""
-    for name, commit in {**branches(project), **experiments(project)}.items():
+    for name, commit in {**experiments(project), **branches(project)}.items():
         try:
             if result_at(project, commit).hash == result_hash:
                 yield name, commit
