@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: repro test test-all lint sample mlflow
 
-repro: $(VENV)/installed  ## run the pipeline: download, preprocess, train, evaluate, plot
+repro: $(VENV)/installed  ## run the whole pipeline
 	dvc repro
 
 test: $(VENV)/installed  ## run the tests, among them the whole pipeline in a fresh clone

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import mlflow
@@ -71,18 +72,22 @@ def free_port() -> int:
 def s3_server() -> Iterator[str]:
     """The address of an S3 server with one bucket; anyone with KEYS may use it."""
     moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    boto3 = pytest.importorskip("boto3", reason="needs boto3")
 
     server = moto.ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:
         address = "http://{}:{}".format(*server.get_host_and_port())
-        credentials = {name.lower(): value for name, value in KEYS.items()}
-        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **credentials)
-        client.create_bucket(Bucket=BUCKET)
+        s3_client(address).create_bucket(Bucket=BUCKET)
         yield address
     finally:
         server.stop()
+
+
+def s3_client(address: str) -> Any:
+    """boto3's client of such a server."""
+    boto3 = pytest.importorskip("boto3", reason="needs boto3")
+    keys = {name.lower(): value for name, value in KEYS.items()}
+    return boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys)
 
 
 @contextmanager

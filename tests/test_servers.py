@@ -15,7 +15,16 @@ import pandas as pd
 import pytest
 
 from project import copy, environment, run, set_params, wait_for
-from servers import BUCKET, KEYS, all_runs, free_port, mlflow_server, postgresql_server, s3_server
+from servers import (
+    BUCKET,
+    KEYS,
+    all_runs,
+    free_port,
+    mlflow_server,
+    postgresql_server,
+    s3_client,
+    s3_server,
+)
 
 
 def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, tmp_path):
@@ -90,15 +99,12 @@ def test_a_team_s_server_keeps_runs_in_postgresql_and_files_in_s3(base, tmp_path
         assert found.data.metrics["test.dice"] == numbers["test"]["dice"]
         assert not (folder / "mlflow.db").exists() and not list((folder / "mlspool").iterdir())
 
-        import boto3
         import psycopg
 
         with psycopg.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute("select name from runs")
             assert cursor.fetchall() == [("ours",)]
-        credentials = {name.lower(): value for name, value in KEYS.items()}
-        bucket = boto3.client("s3", endpoint_url=s3, region_name="us-east-1", **credentials)
-        kept = {item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]}
+        kept = {item["Key"] for item in s3_client(s3).list_objects_v2(Bucket=BUCKET)["Contents"]}
         assert any(name.endswith("plots/panels.png") for name in kept)
 
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -21,7 +21,7 @@ from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import compare
 from lesion.registry import Registry, tag_champion
 from lesion.revisions import commit_of, holding, result_of
-from lesion.store import answers
+from lesion.store import errors_as_input_errors
 from lesion.tables import read_table
 
 SCORE = "iou"
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("revision", nargs="?", help="left out: the workspace")
     given = arguments.parse_args()
-    with in_project(), answers():
+    with in_project(), errors_as_input_errors():
         print(challenge(given.revision))
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("name", nargs="?", help="an experiment, a revision, or the id of a run")
     given = arguments.parse_args()
-    with in_project(), store.answers():
+    with in_project(), store.errors_as_input_errors():
         print(report(given.name))
 
 

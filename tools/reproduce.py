@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("run", help="the id of a run")
     given = arguments.parse_args()
-    with in_project(), store.answers():
+    with in_project(), store.errors_as_input_errors():
         sys.exit(check(given.run))
 
 

@@ -54,12 +54,8 @@ def open_store() -> tuple[MlflowClient, str]:
 
 
 @contextmanager
-def answers() -> Iterator[None]:
-    """What is inside asks the store, which has to answer.
-
-    Raises:
-        InputError: it did not.
-    """
+def errors_as_input_errors() -> Iterator[None]:
+    """Whatever MLflow raises inside becomes an InputError, one line that names the store."""
     from mlflow.exceptions import MlflowException
 
     try:
