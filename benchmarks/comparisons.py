@@ -15,6 +15,7 @@ gain          in Dice with four views over the base of the same seed, which has 
 import argparse
 import json
 import multiprocessing
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -42,8 +43,9 @@ from lesion.predict import Predictor, probability_maps
 from lesion.scores import Confusion, ImageScores
 from lesion.training import Trainer
 
-PRESET = "two-minutes"
-SIZES = (64, 96, 128)  # pixels; the preset's is the middle one
+# The preset as it was: `lr 3e-3` has become a part of it.
+BASE = preset_values("two-minutes") | {"lr": 1e-3}
+SIZES = (64, 96, 128)  # pixels, an epoch each, of Progressive
 SCORES = ("dice", "iou", "thresholded_iou")
 VIEWS = {"one": "", "four": ", 4 views"}
 
@@ -132,7 +134,7 @@ CHANGES = {
     "lr 3e-3, the encoder too": Change(
         "the encoder adapts faster", {"lr": 3e-3, "encoder_lr": 1.0}
     ),
-    "64, 96, 128 pixels": Change("coarse first costs less", {}, Progressive),
+    "64, 96, 128 pixels": Change("coarse first costs less", {"image_size": 128}, Progressive),
     "encoder frozen for 15 %": Change("cheaper steps, features kept", {}, Frozen),
     "batch 32, lr 2e-3": Change("fewer, fuller steps", {"batch_size": 32, "lr": 2e-3}),
     "batch 8, lr 7e-4": Change("more steps", {"batch_size": 8, "lr": 7e-4}),
@@ -140,6 +142,10 @@ CHANGES = {
     "deep supervision": Change("gradients reach coarse levels sooner", {}, DeepSupervision),
     "images weighted by their loss": Change("hard images are what is left", {}, HardImages),
     "mirror images alone": Change("less to learn in few steps", {"geometry": 0.0, "colour": 0.0}),
+    # Multiples of 32: others are padded to the next one, and cost as much.
+    "64 pixels, 6 epochs": Change("more looks, less detail", {"image_size": 64, "epochs": 6}),
+    "128 pixels, 2 epochs": Change("fewer looks, more detail", {"image_size": 128, "epochs": 2}),
+    "cross-entropy alone": Change("Dice loss needs a start", {"loss": "bce"}),
 }
 
 
@@ -154,9 +160,9 @@ def main() -> None:
     given = parser.parse_args()
 
     given.runs.mkdir(exist_ok=True)
-    for side in SIZES:
-        prepare_arrays(given.data, project(given.runs, side), side)
     names = dict.fromkeys(("base", *given.changes))
+    for side in sorted({*SIZES, *(knobs(name, seed=0).image_size for name in names)}):
+        prepare_arrays(given.data, project(given.runs, side), side)
     missing = [
         (given.runs, name, seed)
         for seed in range(given.seeds)
@@ -190,8 +196,10 @@ def measured(runs: Path, name: str, seed: int) -> dict:
 def prepare_arrays(data: Path, folder: Path, side: int) -> None:
     if folder.exists():
         return
-    values = preset_values(PRESET) | {"image_size": side}
-    unfinished = stages_in(folder.with_suffix(".part"), **values)
+    values = BASE | {"image_size": side}
+    unfinished = folder.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    stages_in(unfinished, **values)
     (unfinished / "data").symlink_to(data.resolve())
     for stage in ("download", "preprocess", "encoder"):
         print(f"{folder.name}: {stage}", file=sys.stderr)
@@ -203,14 +211,14 @@ def train(runs: Path, name: str, seed: int) -> str:
     """Trains and writes what was measured; a line on it."""
     device = torch.device("cpu")
     prepare(threads=1)
-    knobs = SimpleNamespace(**preset_values(PRESET) | CHANGES[name].values | {"seed": seed})
-    folder = project(runs, knobs.image_size)
+    own = knobs(name, seed)
+    folder = project(runs, own.image_size)
     imagenet = torch.load(folder / "pretrained/imagenet.pth", weights_only=True)
     splits = [split(folder, part) for part in ("train", "validation")]
     kind = CHANGES[name].trainer
     extra = {"by_size": {side: split(project(runs, side), "train") for side in SIZES}}
     start = time.process_time()
-    trainer = kind(knobs, *splits, device, imagenet, **extra if kind is Progressive else {})
+    trainer = kind(own, *splits, device, imagenet, **extra if kind is Progressive else {})
     while trainer.step < trainer.steps:
         trainer.advance()
     seconds = time.process_time() - start
@@ -224,6 +232,10 @@ def train(runs: Path, name: str, seed: int) -> str:
     return f"{name}, seed {seed}: {seconds:.0f} s, Dice {scores['four']['dice']:.4f}"
 
 
+def knobs(name: str, seed: int) -> SimpleNamespace:
+    return SimpleNamespace(**BASE | CHANGES[name].values | {"seed": seed})
+
+
 def split(folder: Path, name: str) -> Split:
     index, images, masks = load_split(folder / "arrays", name)
     return Split(images, masks, index["id"].tolist())
@@ -232,7 +244,6 @@ def split(folder: Path, name: str) -> Split:
 def validation_scores(predictor: Predictor, folder: Path) -> dict[str, float]:
     index, images, _ = load_split(folder / "arrays", "validation")
     maps = probability_maps(predictor, images, torch.device("cpu"), workers=1)
-    # The index names its archives from the project's folder.
     with ArchiveReader(folder / "raw") as archives:
         originals = Originals(index, archives)
         rows = [
