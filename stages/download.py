@@ -1,9 +1,9 @@
 """Puts verified archives into raw/ and lists their pairs of image and mask.
 
-reads   data/ (what data.dvc tracks), or what datasets.yaml describes: archives that are
-        downloaded, or were put into downloads/ or data/ by hand, or folders
+reads   the folder `data`: archives, told by their names, or what datasets.yaml describes: folders
+        in it, and archives, which are downloaded where neither it nor downloads/ has them
 writes  raw/: the archives, and index.csv with one row a pair
-knobs   source, limit (params.yaml)
+knobs   data, source, limit (params.yaml)
 
 A download that was broken off goes on where it stopped. LESION_MIRROR=https://… takes the place of
 the addresses in datasets.yaml; HTTPS_PROXY is respected.
@@ -23,21 +23,21 @@ from lesion.files import whole_folder, write_csv
 from lesion.members import ArchiveMembers, put
 from lesion.sources import gather
 
-DATA = Path("data")
 RAW = Path("raw")
 
 
 def main() -> None:
     knobs = params.load(params.DownloadParams)
+    data = Path(knobs.data)
     if knobs.source == "data":
         sources = {
             split: (ArchiveMembers(found.images), ArchiveMembers(found.masks))
-            for split, found in find_archives(DATA).items()
+            for split, found in find_archives(data).items()
         }
         suffix, expected = MASK_SUFFIX, {}
     else:
         dataset = described(knobs.source)
-        sources = gather(dataset, knobs.limit, by_hand=[DATA])
+        sources = gather(dataset, knobs.limit, data)
         suffix, expected = dataset.mask_suffix, {} if knobs.limit else dataset.counts
     with whole_folder(RAW) as raw:
         archives = {
@@ -63,7 +63,8 @@ def described(source: str) -> Dataset:
     if source not in known:
         raise InputError(
             f"{params.PARAMS_FILE}: parameter 'source': found '{source}'; "
-            f"expected data or one of {', '.join(known)} (datasets.yaml)"
+            f"expected data (the archives in the folder of that parameter), or one of "
+            f"{', '.join(known)} (datasets.yaml)"
         )
     dataset = known[source]
     for overlap in dataset.overlaps:

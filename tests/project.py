@@ -63,12 +63,13 @@ def copy(project: Path, folder: Path) -> Path:
 
 
 def copy_of_stages(folder: Path) -> Path:
-    """The stages and their settings, without git, DVC or data."""
+    """The stages and their settings, without git, DVC or data, which are to lie in data/ itself."""
     shutil.copytree(
         ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
     )
     for name in ("params.yaml", "datasets.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
+    set_params(folder, data="data")
     return folder
 
 

@@ -20,7 +20,7 @@ small:
   mask_suffix: _lesion
   train:
     images: {{archive: a.zip, files: 3, bytes: 10, sha256: {SHA}}}
-    masks: {{folder: data/masks}}
+    masks: {{folder: masks}}
 """
 
 
@@ -109,7 +109,7 @@ def test_an_entry_is_read_as_it_is_written(tmp_path: Path) -> None:
     (dataset,) = load_datasets(write(tmp_path, ENTRY)).values()
     images, masks = dataset.train.images, dataset.train.masks
     assert images == Archive(archive="a.zip", files=3, bytes=10, sha256=SHA)
-    assert masks == Folder(folder="data/masks")
+    assert masks == Folder(folder="masks")
     assert (dataset.title, dataset.mask_suffix) == ("Small", "_lesion")
     assert str(dataset.base_url) == "https://example.org/files/"
     assert list(dataset.splits) == ["train"] and dataset.counts == {"train": 3}
@@ -161,10 +161,10 @@ def test_an_archive_that_holds_images_and_masks_is_one_archive() -> None:
         ("archive: a.zip", "archive: .a.zip", "small.train.images.archive: "),
         ("archive: a.zip", 'archive: "a.zip\\n"', "small.train.images.archive: "),
         ("archive: a.zip", "archive: a.tar", "small.train.images.archive: "),
-        ("folder: data/masks", 'folder: ""', "small.train.masks.folder: "),
-        ("folder: data/masks", "folder: x, files: 3", "small.train.masks.files: "),
-        ("{folder: data/masks}", "data/masks", "small.train.masks: found 'data/masks'"),
-        ("    masks: {folder: data/masks}\n", "", "small.train.masks: "),
+        ("folder: masks", 'folder: ""', "small.train.masks.folder: "),
+        ("folder: masks", "folder: x, files: 3", "small.train.masks.files: "),
+        ("{folder: masks}", "masks", "small.train.masks: found 'masks'"),
+        ("    masks: {folder: masks}\n", "", "small.train.masks: "),
         ("https://example.org/files/", "example", "small.base_url: "),
         ("https://example.org", "file://example.org", "small.base_url: "),
         ("[https://example.net/]", "[example]", "small.mirrors.0: "),
@@ -196,7 +196,7 @@ def test_two_archives_of_one_name_must_be_one(tmp_path: Path) -> None:
     assert len(load_datasets(write(tmp_path, ENTRY + second))) == 2
     message = refusal(write(tmp_path, ENTRY + second.replace("bytes: 10", "bytes: 11")))
     assert "large: a.zip is described twice, and differently" in message
-    inside = ENTRY.replace("{folder: data/masks}", "{archive: a.zip, bytes: 11}")
+    inside = ENTRY.replace("{folder: masks}", "{archive: a.zip, bytes: 11}")
     assert "small: a.zip is described twice" in refusal(write(tmp_path, inside))
 
 

@@ -108,9 +108,8 @@ def test_the_official_names_in_data_do_not_pass_for_the_official_archives(
 ) -> None:
     Path("data").mkdir()
     for name in ARCHIVES:
-        Path("data", name).write_bytes(b"the sample")
-    download.main()
-    assert len(index()) == 7
+        Path("data", name).write_bytes(b"something else")
+    assert refusal().startswith(f"data/{ARCHIVES[0]}: found 14 bytes; expected ")
 
 
 def test_the_official_archives_in_data_are_used(server: Server, sample: Path) -> None:
@@ -146,7 +145,7 @@ def test_what_to_beware_of_is_said(server: Server, capsys: pytest.CaptureFixture
 def test_a_source_that_is_not_described_is_refused(server: Server) -> None:
     set_params(Path(), source="isic2081")
     message = refusal()
-    assert "'source': found 'isic2081'; expected data or one of isic2018" in message
+    assert "'source': found 'isic2081'; expected data (the archives in the folder of that parameter), or one of isic2018" in message
 
 
 def test_a_failure_leaves_no_raw(server: Server) -> None:
@@ -174,7 +173,7 @@ def test_folders_of_ones_own_come_into_raw(server: Server, sample: Path, limit: 
         mask.rename(mask.with_name(mask.name.replace("_segmentation", "_lesion")))
     Path("datasets.yaml").write_text(
         "mine:\n  title: Ours\n  licence: internal\n  mask_suffix: _lesion\n  train:\n"
-        "    images: {folder: data/images}\n    masks: {folder: data/masks}\n"
+        "    images: {folder: images}\n    masks: {folder: masks}\n"
     )
     set_params(Path(), source="mine", limit=limit)
     download.main()

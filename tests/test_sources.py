@@ -65,7 +65,7 @@ def dataset(server: Server) -> Dataset:
 
 def first(dataset: Dataset, limit: int) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The first images and masks: what is kept of them."""
-    images, masks = gather(dataset, limit, by_hand=[Path("data")], pauses=(0, 0))["train"]
+    images, masks = gather(dataset, limit, Path("data"), pauses=(0, 0))["train"]
     return (
         {f"{IMAGES}/{name}.jpg": images.read(f"{IMAGES}/{name}.jpg") for name in IDS[:limit]},
         {
@@ -82,7 +82,7 @@ def are_right(images: dict[str, bytes], masks: dict[str, bytes], limit: int) -> 
 
 def refusal(dataset: Dataset, limit: int) -> str:
     with pytest.raises(InputError) as error:
-        gather(dataset, limit, pauses=())
+        gather(dataset, limit, Path("data"), pauses=())
     return str(error.value)
 
 
@@ -143,7 +143,7 @@ def test_an_archive_of_another_size_is_refused(server: Server, dataset: Dataset)
 def test_an_archive_that_is_here_is_not_requested(server: Server, dataset: Dataset) -> None:
     Path("data").mkdir()
     Path("data", A).write_bytes(IMAGE_ARCHIVE)
-    images, masks = gather(dataset, 3, by_hand=[Path("data")])["train"]
+    images, masks = gather(dataset, 3, Path("data"))["train"]
     assert isinstance(images, ArchiveMembers) and images.place == Path("data", A)
     assert masks.read(f"{MASKS}/{IDS[0]}_segmentation.png") in MASK_MEMBERS.values()
     assert not server.gets(A) and server.sent[B] < 0.3 * len(MASK_ARCHIVE)
@@ -154,7 +154,7 @@ def test_every_split_is_fetched(server: Server) -> None:
     for i, name in enumerate(names):
         suffix = "_segmentation.png" if i % 2 else ".jpg"
         server.put(name, zipped({f"{j}{suffix}": f"{i} {j}".encode() * 50 for j in range(9)}))
-    sources = gather(described(server, *names), 2, pauses=())
+    sources = gather(described(server, *names), 2, Path("data"), pauses=())
     assert list(sources) == ["train", "validation", "test"]
     for i, (images, masks) in enumerate(sources.values()):
         for j in range(2):
@@ -167,7 +167,7 @@ def test_images_and_masks_may_lie_in_one_archive_on_the_server(server: Server) -
     pairs = {f"{i}.jpg": b"image %d" % i * 500 for i in range(5)}
     pairs |= {f"{i}_segmentation.png": b"mask %d" % i * 500 for i in range(5)}
     server.put("both.zip", zipped(pairs | {"LICENSE.txt": b"CC0"}))
-    images, masks = gather(described(server, "both.zip", "both.zip"), 2, pauses=())["train"]
+    images, masks = gather(described(server, "both.zip", "both.zip"), 2, Path("data"), pauses=())["train"]
     assert images.read("1.jpg") == pairs["1.jpg"]
     assert masks.read("1_segmentation.png") == pairs["1_segmentation.png"]
     assert len(kept()) == 5
@@ -222,7 +222,8 @@ def test_folders_are_used_where_they_lie(server: Server, limit: int) -> None:
     for name in ("data/images/A.jpg", "data/masks/A_m.png"):
         Path(name).parent.mkdir(parents=True)
         Path(name).write_text(name)
-    images, masks = gather(in_folders(images="data/images", masks="data/masks"), limit)["train"]
+    dataset = in_folders(images="images", masks="masks")
+    images, masks = gather(dataset, limit, Path("data"))["train"]
     assert isinstance(images, FolderMembers) and isinstance(masks, FolderMembers)
     assert images.read("A.jpg") == b"data/images/A.jpg"
     assert server.requests == []
@@ -230,5 +231,5 @@ def test_folders_are_used_where_they_lie(server: Server, limit: int) -> None:
 
 def test_a_folder_that_is_missing_is_named(server: Server) -> None:
     Path("data/images").mkdir(parents=True)
-    message = refusal(in_folders(images="data/images", masks="data/masks"), 0)
+    message = refusal(in_folders(images="images", masks="masks"), 0)
     assert message.startswith("data/masks: not found; expected the folder that datasets.yaml names")

@@ -1,6 +1,6 @@
 """datasets.yaml: where each data set lies, and what is known of its files."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,6 +12,7 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from ruamel.yaml import YAML
@@ -49,9 +50,20 @@ class Archive(_Entry):
 
 
 class Folder(_Entry):
-    """A folder with images or masks, in it or below it; relative to the project's root."""
+    """A folder with images or masks, in it or below it; its path begins in the folder `data` of
+    params.yaml, which DVC watches, and stays there."""
 
     folder: Annotated[str, Field(min_length=1)]
+
+    @field_validator("folder")
+    @classmethod
+    def _stays_inside(cls, folder: str) -> str:
+        path = PurePosixPath(folder)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                "expected a folder inside the one that the parameter data names, which DVC watches"
+            )
+        return folder
 
 
 def _kind(value: Any) -> str:

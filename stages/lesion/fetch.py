@@ -58,15 +58,23 @@ def addresses(dataset: Dataset, name: str) -> list[str]:
     return [f"{base.rstrip('/')}/{name}" for base in bases]
 
 
-def find(dataset: Dataset, folder: Path, by_hand: Sequence[Path] = ()) -> dict[str, Path]:
-    """Where the archives lie that are here already, by name, verified: in `folder`, or put by hand
-    into another one.
+def find(dataset: Dataset, folder: Path, data: Path) -> dict[str, Path]:
+    """Where the archives lie that are here already, by name, verified: in the download `folder`, or
+    put by hand into it or into `data`.
 
     Raises:
-        InputError: one is not what datasets.yaml describes.
+        InputError: one is not what datasets.yaml describes, or may change without anybody noticing.
     """
-    found = {item: path for item in dataset.archives if (path := _locate(item, folder, by_hand))}
-    Verified(folder / VERIFIED).check({path: item for item, path in found.items()})
+    found = {item: path for item in dataset.archives if (path := _locate(item, folder, data))}
+    verified = Verified(folder / VERIFIED)
+    for item, path in found.items():
+        if not item.hash and path.parent == folder and not verified.knows(path, item):
+            raise InputError(
+                f"{path}: put there by hand, or changed, and no hash of it is known, so that nobody "
+                f"would notice when it changes; put it into {data}/, which DVC watches, or give its "
+                "sha256 in datasets.yaml"
+            )
+    verified.check({path: item for item, path in found.items()})
     return {item.archive: path for item, path in found.items()}
 
 
@@ -156,7 +164,7 @@ class Verified:
         Raises:
             InputError: a file is not what datasets.yaml describes.
         """
-        new = {path: item for path, item in archives.items() if not self._is_known(path, item)}
+        new = {path: item for path, item in archives.items() if not self.knows(path, item)}
         if not new:
             return
         total = sum(path.stat().st_size for path in new)
@@ -178,7 +186,8 @@ class Verified:
             self._known[_key(as_path)] = [state.st_size, state.st_mtime_ns, digest]
             write_json(self._path, self._known)
 
-    def _is_known(self, path: Path, item: Archive) -> bool:
+    def knows(self, path: Path, item: Archive) -> bool:
+        """Whether it was verified and is still as it was then."""
         size, time, digest = self._known.get(_key(path), (None, None, ""))
         state = path.stat()
         return (state.st_size, state.st_mtime_ns) == (size, time) and not mismatch(item, digest)
@@ -199,18 +208,14 @@ def file_hash(path: Path, item: Archive, gained: Callable[[int], object] = lambd
     return f"{name}:{digest.hexdigest()}"
 
 
-def _locate(item: Archive, folder: Path, by_hand: Sequence[Path]) -> Path | None:
-    path = folder / item.archive
-    if path.exists():
-        if item.bytes not in (None, path.stat().st_size):
-            raise InputError(
-                f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; "
-                "remove it to download it again"
-            )
-        return path
-    # In data/ a file of that name may be of the synthetic sample; its size tells.
-    for path in (place / item.archive for place in by_hand):
-        if path.exists() and item.bytes in (None, path.stat().st_size):
+def _locate(item: Archive, folder: Path, data: Path) -> Path | None:
+    for path in (folder / item.archive, data / item.archive):
+        if path.exists():
+            if item.bytes not in (None, path.stat().st_size):
+                raise InputError(
+                    f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; replace it "
+                    "by the original, or remove it to download it again"
+                )
             return path
     return None
 

@@ -52,7 +52,10 @@ class FolderMembers:
     def __init__(self, folder: Path) -> None:
         self.place = folder
         if not folder.is_dir():
-            raise InputError(f"{folder}: not found; expected the folder that datasets.yaml names")
+            raise InputError(
+                f"{folder}: not found; expected the folder that datasets.yaml names, in the one "
+                "that the parameter data names"
+            )
 
     def names(self) -> list[str]:
         return sorted(

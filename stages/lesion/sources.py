@@ -25,11 +25,12 @@ from lesion.transfer import PAUSES
 def gather(
     dataset: Dataset,
     limit: int,
-    by_hand: Sequence[Path] = (),
+    data: Path,
     pauses: Sequence[float] = PAUSES,
 ) -> dict[str, tuple[Members, Members]]:
     """Images and masks of each split: what is not here yet is downloaded.
 
+    `data` is the folder that has the data set's folders, and archives that were put there by hand.
     With `limit`, only the first so many pairs of an archive that is not here.
 
     Raises:
@@ -39,13 +40,13 @@ def gather(
     for split in dataset.splits.values():  # before hours of downloading
         for source in (split.images, split.masks):
             if isinstance(source, Folder):
-                FolderMembers(Path(source.folder))
+                FolderMembers(data / source.folder)
     try:
         with only_one(folder):
-            here = find(dataset, folder, by_hand)
+            here = find(dataset, folder, data)
             if not limit:
                 here |= fetch_missing(dataset, here, folder, pauses)
-            return _open(dataset, here, folder, limit, pauses)
+            return _open(dataset, here, folder, data, limit, pauses)
     except OSError as error:  # the disk is full, mostly
         raise InputError(
             f"{error.filename or folder}: {error.strerror or error}; what was downloaded is kept, "
@@ -54,7 +55,12 @@ def gather(
 
 
 def _open(
-    dataset: Dataset, here: dict[str, Path], folder: Path, limit: int, pauses: Sequence[float]
+    dataset: Dataset,
+    here: dict[str, Path],
+    folder: Path,
+    data: Path,
+    limit: int,
+    pauses: Sequence[float],
 ) -> dict[str, tuple[Members, Members]]:
     """Images and masks of each split: in folders, in archives here, or the first of archives
     elsewhere."""
@@ -62,7 +68,7 @@ def _open(
 
     def opened(source: Source) -> Members:
         if isinstance(source, Folder):
-            return FolderMembers(Path(source.folder))
+            return FolderMembers(data / source.folder)
         if path := here.get(source.archive):
             return ArchiveMembers(path)
         urls = addresses(dataset, source.archive)
