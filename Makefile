@@ -4,15 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-all lint sample mlflow
+.PHONY: repro repository test test-all lint sample mlflow
 
-repro: $(VENV)/installed  ## run the whole pipeline
+repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
 
-test: $(VENV)/installed  ## run the tests, among them the whole pipeline in a fresh clone
+repository:  ## make this folder a git repository, which DVC needs, where it was downloaded as a ZIP
+	@git rev-parse --git-dir >/dev/null 2>&1 || { git init --quiet && git add --all && \
+	    echo "made a git repository of this folder; before experiments: git commit -m Start"; }
+
+test: $(VENV)/installed repository  ## run the tests, among them the whole pipeline in a fresh clone
 	python -m pytest
 
-test-all: $(VENV)/installed  ## also the tests that take minutes
+test-all: $(VENV)/installed repository  ## also the tests that take minutes
 	python -m pytest -m ""
 
 lint: $(VENV)/installed

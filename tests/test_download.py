@@ -145,7 +145,7 @@ def test_what_to_beware_of_is_said(server: Server, capsys: pytest.CaptureFixture
 def test_a_source_that_is_not_described_is_refused(server: Server) -> None:
     set_params(Path(), source="isic2081")
     message = refusal()
-    assert "'source': found 'isic2081'; expected data (the archives in the folder of that parameter), or one of isic2018" in message
+    assert "'source': found 'isic2081'; expected data (the archives in the folder" in message
 
 
 def test_a_failure_leaves_no_raw(server: Server) -> None:

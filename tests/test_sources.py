@@ -167,7 +167,8 @@ def test_images_and_masks_may_lie_in_one_archive_on_the_server(server: Server) -
     pairs = {f"{i}.jpg": b"image %d" % i * 500 for i in range(5)}
     pairs |= {f"{i}_segmentation.png": b"mask %d" % i * 500 for i in range(5)}
     server.put("both.zip", zipped(pairs | {"LICENSE.txt": b"CC0"}))
-    images, masks = gather(described(server, "both.zip", "both.zip"), 2, Path("data"), pauses=())["train"]
+    dataset = described(server, "both.zip", "both.zip")
+    images, masks = gather(dataset, 2, Path("data"), pauses=())["train"]
     assert images.read("1.jpg") == pairs["1.jpg"]
     assert masks.read("1_segmentation.png") == pairs["1_segmentation.png"]
     assert len(kept()) == 5
