@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder with archives, as in data/")
+    parser.add_argument("data", type=Path, help="folder with archives, as in sample/")
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, metavar="CHANGE", default=CHANGES)
     parser.add_argument("--seeds", type=int, default=3)
@@ -199,8 +199,7 @@ def prepare_arrays(data: Path, folder: Path, side: int) -> None:
     values = BASE | {"image_size": side}
     unfinished = folder.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    stages_in(unfinished, **values)
-    (unfinished / "data").symlink_to(data.resolve())
+    stages_in(unfinished, **values, data=data.resolve())
     for stage in ("download", "preprocess", "encoder"):
         print(f"{folder.name}: {stage}", file=sys.stderr)
         measure([sys.executable, f"stages/{stage}.py"], unfinished)

@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="archives of a training split, as in data/")
+    parser.add_argument("folder", type=Path, help="archives of a training split, as in sample/")
     parser.add_argument("--weights", type=Path, required=True, help="of a trained network")
     parser.add_argument("--images", type=int, nargs="+", default=[250, 1000])
     parser.add_argument("--rounds", type=int, default=3)

@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder with archives, as in data/")
+    parser.add_argument("data", type=Path, help="folder with archives, as in sample/")
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("presets", nargs="+", help="names of files in presets/")
     parser.add_argument("--seeds", type=int, default=3)
@@ -57,8 +57,7 @@ def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
     # Of a run that was broken off, a training that goes on would be timed in part.
     shutil.rmtree(folder, ignore_errors=True)
     runs.mkdir(exist_ok=True)
-    stages_in(folder, **preset_values(preset), seed=seed)
-    (folder / "data").symlink_to(data.resolve())
+    stages_in(folder, **preset_values(preset), seed=seed, data=data.resolve())
     seconds = {}
     for stage in STAGES:
         print(f"{preset}, seed {seed}: {stage}", file=sys.stderr)

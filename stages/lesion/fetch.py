@@ -70,9 +70,9 @@ def find(dataset: Dataset, folder: Path, data: Path) -> dict[str, Path]:
     for item, path in found.items():
         if not item.hash and path.parent == folder and not verified.knows(path, item):
             raise InputError(
-                f"{path}: put there by hand, or changed, and no hash of it is known, so that nobody "
-                f"would see it change; put it into {data}/, which DVC watches, or give its sha256 "
-                "in datasets.yaml"
+                f"{path}: put there by hand, or changed, and no hash of it is known, so that "
+                f"nobody would see it change; put it into {data}/, which DVC watches, or give its "
+                "sha256 in datasets.yaml"
             )
     verified.check({path: item for item, path in found.items()})
     return {item.archive: path for item, path in found.items()}
