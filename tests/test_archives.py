@@ -19,6 +19,7 @@ from lesion.archives import (
 )
 from lesion.errors import ImageError, InputError
 from lesion.names import Layout
+from project import without_utf8_flag
 
 IMAGES = "ISIC2018_Task1-2_{}_Input"
 MASKS = "ISIC2018_Task1_{}_GroundTruth"
@@ -189,6 +190,37 @@ def test_a_name_that_leads_out_of_an_archive_is_refused_with_the_archive(tmp_pat
 def test_an_archive_tells_its_members(tmp_path):
     path = write_zip(tmp_path / "a.zip", ["b", "a/c"])
     assert member_names(path) == ["b", "a/c"]
+
+
+@pytest.mark.parametrize("name", ["Läsion/각막.jpg", "La\u0308sion.jpg"])
+def test_names_that_a_mac_packed_are_read_as_utf_8(tmp_path, name):
+    path = write_zip(tmp_path / "a.zip", {name: b"image", "B.jpg": b"other"})
+    path.write_bytes(without_utf8_flag(path.read_bytes()))
+    with zipfile.ZipFile(path) as archive:
+        assert name not in archive.namelist()
+    assert member_names(path) == [name, "B.jpg"]
+    with ArchiveReader(tmp_path) as reader:
+        assert reader.read("a.zip", name) == b"image" and reader.read("a.zip", "B.jpg") == b"other"
+
+
+def test_names_in_a_code_page_are_read_as_the_format_has_it(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"ä.jpg": b"image"})
+    content = path.read_bytes().replace("ä".encode(), b"\x84e")  # "äe" in code page 437
+    path.write_bytes(without_utf8_flag(content))
+    assert member_names(path) == ["äe.jpg"]
+    with ArchiveReader(tmp_path) as reader:
+        assert reader.read("a.zip", "äe.jpg") == b"image"
+
+
+def test_a_name_that_is_no_utf_8_though_the_archive_says_so_is_refused_with_a_remedy(tmp_path):
+    images, _ = write_pair(tmp_path, ["ä.jpg"], ["A_segmentation.png"])
+    content = images.read_bytes()
+    images.write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+    assert f"{images}: the name of a member is said to be UTF-8 and is b'\\xff" in refusal(tmp_path)
+    assert "names in UTF-8 (7-Zip" in refusal(tmp_path) and "is said to be" in damage(images)
+    images.write_bytes(content.replace("ä".encode(), b"\xff\xff", 1))  # in its own header alone
+    with ArchiveReader(tmp_path) as reader, pytest.raises(ImageError, match=images.name):
+        reader.read(images.name, "ä.jpg")
 
 
 def test_damage_is_told_by_the_checksums_of_all_members(tmp_path):

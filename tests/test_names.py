@@ -92,6 +92,29 @@ def test_a_place_of_images_and_masks_refuses_what_is_neither():
         joined_in_one_place(["1_orig.jpg", "1_contour.png", "2.jpg"], WATERLOO)
 
 
+@pytest.mark.parametrize(
+    ("names", "layout", "ids"),
+    [
+        (["x/1.jpg", "y/1.jpg", "x/1_m.png", "y/1_m.png"], Layout("", "_m", (), 1), ["x_1", "y_1"]),
+        (["a/x/1.jpg", "a/x/1_m.png"], Layout("", "_m", (), 2), ["a_x_1"]),
+        (["a\\1.jpg", "a/1_m.png"], Layout("", "_m", (), 5), ["a_1"]),
+        (["1.jpg", "1_m.png"], Layout("", "_m", (), 1), ["1"]),
+        (["p1/image.jpg", "p1/mask.png"], Layout("image", "mask", (), 1), ["p1"]),
+    ],
+)
+def test_folders_may_belong_to_the_id(names, layout, ids):
+    assert list(joined_in_one_place(names, layout)) == ids
+    with pytest.raises(InputError, match="no mask of image"):
+        joined_in_one_place(names[:-1], layout)
+
+
+def test_folders_of_images_and_masks_that_belong_to_the_id_are_the_same():
+    layout = Layout(mask_suffix="", folders_in_id=1)
+    images, masks = ["i/x/1.jpg", "i/ä/1.jpg"], ["m/x/1.png", decomposed("m/ä/1.png")]
+    assert list(joined(images, masks, layout)) == ["x_1", "ä_1"]
+    assert "folders_in_id" in refusal(images, masks, Layout(mask_suffix=""))
+
+
 def test_images_in_several_places_are_one_data_set():
     images = [Listing("a", ["1.jpg", "LICENSE.txt"]), Listing("b", ["2.jpg", "LICENSE.txt"])]
     pairs = join_members(images, [Listing("c", ["1_m.png", "2_m.png"])], MARK)
@@ -164,7 +187,7 @@ def test_what_may_be_meant_as_an_image_or_mask_is_refused_with_a_way_on(name, ki
     members = {"images": ["A.jpg"], "masks": ["A_m.png"]}
     members[kind].append(name)
     message = refusal(**members)
-    assert f"{kind}: found {name}; expected only X" in message and "`ignore`" in message
+    assert f"{kind}: found {name}; expected only X" in message and "name it under ignore" in message
     assert list(joined(**members, layout=Layout(mask_suffix="_m", ignore=(name,)))) == ["A"]
 
 
@@ -218,8 +241,9 @@ def test_names_of_a_mac_and_of_others_are_joined_under_the_composed_id(name, lay
 
 
 def test_two_names_that_look_the_same_are_one_id_twice():
-    names = ["ä.jpg", decomposed("x/ä.jpg")]
-    assert "images: ä occurs twice" in refusal(names, ["ä_m.png"])
+    message = refusal(["ä.jpg", decomposed("ä.jpg")], ["ä_m.png"])
+    assert r"images: ä occurs twice, as '\xe4.jpg' and 'a\u0308.jpg'; keep one of them" in message
+    assert "images: ä occurs twice" in refusal(["ä.jpg", decomposed("x/ä.jpg")], ["ä_m.png"])
 
 
 def test_a_name_that_is_no_utf_8_is_refused_with_its_bytes_and_a_remedy():

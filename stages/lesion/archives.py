@@ -198,7 +198,7 @@ class ArchiveReader:
                 f"{archive}: {member} unpacks to {info.file_size} bytes; at most {LARGEST}"
             )
         try:
-            return self._archives[archive].read(info)
+            return self._archives[archive].read(info.filename)
         except _DAMAGE as error:
             raise ImageError(f"{archive}: {error}") from None
 

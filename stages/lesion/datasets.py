@@ -89,8 +89,8 @@ class Dataset(_Entry):
 
     `base_url` is the address that the archives' names are appended to, `mirrors` are others that
     hold the same files; `obtain` says how to come by what cannot be downloaded. How files are named
-    is told by `image_suffix`, `mask_suffix` and `ignore` (`names.Layout`). `overlaps` says which
-    images it shares with other data sets.
+    is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`).
+    `overlaps` says which images it shares with other data sets.
     """
 
     title: str
@@ -103,6 +103,7 @@ class Dataset(_Entry):
     image_suffix: str = ""
     mask_suffix: str = MASK_SUFFIX
     ignore: list[str] = []
+    folders_in_id: Annotated[int, Field(ge=0)] = 0
     train: Split
     validation: Split | None = None
     test: Split | None = None
@@ -116,7 +117,7 @@ class Dataset(_Entry):
     @property
     def layout(self) -> Layout:
         """How its files are named."""
-        return Layout(self.image_suffix, self.mask_suffix, tuple(self.ignore))
+        return Layout(self.image_suffix, self.mask_suffix, tuple(self.ignore), self.folders_in_id)
 
     @property
     def sources(self) -> list[Archive | Folder]:

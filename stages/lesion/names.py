@@ -40,16 +40,18 @@ _REPACK = "pack it anew with names in UTF-8 (7-Zip: parameter cu=on)"
 class Layout:
     """How files are named: an image X`image_suffix`.jpg, say, and its mask X`mask_suffix`.png.
 
-    Suffixes are the same in upper and lower case. Files whose names match a pattern of `ignore`, in
-    which `*` stands for anything, folders included, are passed over.
+    Suffixes are the same in upper and lower case. The names of the last `folders_in_id` folders
+    belong to the id. Files that match a pattern of `ignore`, in which `*` stands for anything,
+    folders included, are passed over.
     """
 
     image_suffix: str = ""
     mask_suffix: str = MASK_SUFFIX
     ignore: tuple[str, ...] = ()
+    folders_in_id: int = 0
 
     def file_of(self, name: str, *, mask: bool) -> str:
-        """What the mask, or image, of the id `name` may be called, for messages."""
+        """What the mask, or image, that is called `name` without suffix may be called in full."""
         return f"{name}{self.mask_suffix}.png" if mask else f"{name}{self.image_suffix}.jpg"
 
     def is_mask(self, stem: str) -> bool:
@@ -57,12 +59,20 @@ class Layout:
         an_image = len(self.image_suffix) > len(self.mask_suffix) and _ends(stem, self.image_suffix)
         return _ends(stem, self.mask_suffix) and not an_image
 
-    def id_of(self, stem: str, *, mask: bool) -> str | None:
-        """The id of a mask, or of an image; None where it is not named like one."""
-        suffix = self.mask_suffix if mask else self.image_suffix
+    def name_of(self, file: PurePosixPath, *, mask: bool) -> str | None:
+        """The name of a mask, or of an image, without its suffix; None where it has another."""
+        stem, suffix = _composed(file.stem), self.mask_suffix if mask else self.image_suffix
         if not _ends(stem, suffix) or (not mask and self.mask_suffix and self.is_mask(stem)):
             return None
-        return stem[: len(stem) - len(_composed(suffix))] or None
+        return stem[: len(stem) - len(_composed(suffix))]
+
+    def id_of(self, file: PurePosixPath, *, mask: bool) -> str | None:
+        """The id of a mask, or of an image; None where it is not named like one."""
+        name = self.name_of(file, mask=mask)
+        folders = file.parent.parts[-self.folders_in_id :] if self.folders_in_id else ()
+        if name is None:
+            return None
+        return "_".join(part for part in (*map(_composed, folders), name) if part) or None
 
 
 class Listing(NamedTuple):
@@ -105,10 +115,11 @@ def join_members(
         (without_image, mask_of, images, "image of mask"),
     ):
         if ids:
-            expected = layout.file_of(ids[0], mask=have is image_of)
+            lonely, of_masks = have[ids[0]].name, have is mask_of
+            name = layout.name_of(inner_path(lonely), mask=of_masks)
             raise InputError(
-                f"{_places(places)}: no {what} {have[ids[0]].name}, one of {len(ids)} without; "
-                f"expected {expected} in it{hint}"
+                f"{_places(places)}: no {what} {lonely}, one of {len(ids)} without; "
+                f"expected {layout.file_of(name, mask=not of_masks)} in it{hint}"
             )
     return {name: (image_of[name], mask_of[name]) for name in sorted(image_of)}
 
@@ -159,23 +170,33 @@ def _by_id(
             _require_text(name, place)
             if _lies_beside(file, layout):
                 continue
-            stem, known = _composed(file.stem), file.suffix.lower() in _IMAGE_TYPES
-            if known and place in of_both and layout.is_mask(stem) != mask:
+            known = file.suffix.lower() in _IMAGE_TYPES
+            if known and place in of_both and layout.is_mask(_composed(file.stem)) != mask:
                 continue
-            key = layout.id_of(stem, mask=mask) if known else None
+            key = layout.id_of(file, mask=mask) if known else None
             if key is None:
                 kinds = (False, True) if place in of_both else (mask,)
                 expected = " and ".join(layout.file_of("X", mask=kind) for kind in kinds)
                 raise InputError(
-                    f"{place}: found {name}; expected only {expected} in it; take it out, or let "
-                    "`ignore` in datasets.yaml match it"
+                    f"{place}: found {name}; expected only {expected} in it; take it out, or name "
+                    "it under ignore in datasets.yaml"
                 )
             if key in members:
-                first = members[key]
-                where = first.name if first.place == place else f"{first.place}: {first.name}"
-                raise InputError(f"{place}: {key} occurs twice, as {where} and {name}")
+                raise InputError(_twice(key, members[key], Member(place, name)))
             members[key] = Member(place, name)
     return members
+
+
+def _twice(key: str, first: Member, second: Member) -> str:
+    """What is wrong with two members of one id."""
+    one, other = first.name, second.name
+    if one != other and _composed(one) == _composed(other):
+        one, other = ascii(one), ascii(other)  # else the two would look the same
+    where = one if first.place == second.place else f"{first.place}: {one}"
+    way = "keep one of them"
+    if inner_path(first.name).parent != inner_path(second.name).parent:
+        way += ", or let folders_in_id in datasets.yaml tell them apart"
+    return f"{second.place}: {key} occurs twice, as {where} and {other}; {way}"
 
 
 def _lies_beside(file: PurePosixPath, layout: Layout) -> bool:
