@@ -743,8 +743,8 @@ What becomes of a data set with one fault, a kind of fault a row, printed by
 
 A stage *stops* with exit status 1 and the one line that is shown. A pair is *rejected*: listed
 with its reason in `metrics/data.csv` and `arrays/rejected.csv`; more than `max_rejected` of them
-stop the stage. It is used and *noted*: counted in `metrics/data.json` and listed. Or it is *used*,
-as nothing of it is lost."""
+stop the stage. It is used and *noted*: counted in `metrics/data.json` and listed, or, for what lies
+beside the images, said by download. Or it is *used*, as nothing of it is lost."""
 
 
 def page() -> str:
