@@ -21,7 +21,7 @@ from lesion.datasets import Dataset, load_datasets
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv
 from lesion.members import ArchiveMembers, put, remarks
-from lesion.names import Layout
+from lesion.names import OFFICIAL
 from lesion.sources import gather
 
 DATA = Path("data")
@@ -35,7 +35,7 @@ def main() -> None:
             split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])
             for split, found in find_archives(DATA).items()
         }
-        layout, expected = Layout(), {}
+        layout, expected = OFFICIAL, {}
     else:
         dataset = described(knobs.source)
         sources = gather(dataset, knobs.limit, by_hand=[DATA])

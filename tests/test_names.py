@@ -170,7 +170,15 @@ def test_texts_are_passed_over_and_listed(name, kind):
 
 @pytest.mark.parametrize(
     "name",
-    [".DS_Store", "x/._A.jpg", ".git/B.jpg", "__MACOSX/x/B.jpg", "x\\Thumbs.db", "Desktop.ini"],
+    [
+        ".DS_Store",
+        "x/._A.jpg",
+        ".git/B.jpg",
+        "__MACOSX/x/B.jpg",
+        "x\\Thumbs.db",
+        "Desktop.ini",
+        "x/Icon\r",
+    ],
 )
 def test_what_the_system_left_is_passed_over_without_a_word(name):
     assert list(joined(["A.jpg", name], ["A_m.png", name])) == ["A"]

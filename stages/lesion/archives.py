@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion.errors import ImageError, InputError
-from lesion.names import Layout, Listing, inner_path, join_members, wrong_encoding
+from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, wrong_encoding
 
 SPLITS = {"Training": "train", "Validation": "validation", "Test": "test"}
 LARGEST = 256 * 2**20  # bytes of one image; a bitmap of the largest dermoscopic images has 90 MB
@@ -102,7 +102,7 @@ def find_archives(folder: Path) -> dict[str, SplitArchives]:
     }
 
 
-def find_pairs(splits: dict[str, SplitArchives], layout: Layout | None = None) -> list[Pair]:
+def find_pairs(splits: dict[str, SplitArchives], layout: Layout = OFFICIAL) -> list[Pair]:
     """Every pair in the archives, joined by id, in order of split and id.
 
     Raises:

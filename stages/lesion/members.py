@@ -14,7 +14,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from lesion.archives import ArchiveReader, SplitArchives
 from lesion.archives import member_names as names_in
 from lesion.errors import ImageError, InputError
-from lesion.names import Layout, Listing, inner_path, join_members, notes, passed_over
+from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, notes, passed_over
 from lesion.splits import sample_of
 
 
@@ -78,7 +78,7 @@ def put(
     folder: Path,
     *,
     limit: int = 0,
-    layout: Layout | None = None,
+    layout: Layout = OFFICIAL,
 ) -> SplitArchives:
     """Puts a split's images and masks into `folder`, as one archive for each place they lie in.
 
@@ -108,11 +108,10 @@ def put(
 
 
 def sample_names(
-    images: Sequence[Members], masks: Sequence[Members], limit: int, layout: Layout | None = None
+    images: Sequence[Members], masks: Sequence[Members], limit: int, layout: Layout = OFFICIAL
 ) -> tuple[list[list[str]], list[list[str]]]:
     """Names in each of `images`, and in each of `masks`, of a sample of `limit` pairs (0: all), and
     of the licences beside them."""
-    layout = layout or Layout()
     sides = listings(images), listings(masks)
     joined = join_members(*sides, layout)
     pairs = [joined[name] for name in sample_of(list(joined), limit or len(joined))]

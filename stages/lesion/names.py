@@ -31,7 +31,7 @@ _TEXT_TYPES = {
 _RIGHTS = {"license", "licence", "attribution", "copying"}
 _RIGHTS_FOLDERS = {"licenses", "licences"}  # as the ISIC archive's own tool makes
 _TEXTS_WITHOUT_TYPE = _RIGHTS | {"readme", "notice", "authors", "changelog"}
-_OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
+_OF_THE_SYSTEM = {"thumbs.db", "desktop.ini", "icon\r"}
 _DRIVE = re.compile(r"[A-Za-z]:")
 _REPACK = "pack it anew with names in UTF-8 (7-Zip: parameter cu=on)"
 
@@ -69,10 +69,13 @@ class Layout:
     def id_of(self, file: PurePosixPath, *, mask: bool) -> str | None:
         """The id of a mask, or of an image; None where it is not named like one."""
         name = self.name_of(file, mask=mask)
-        folders = file.parent.parts[-self.folders_in_id :] if self.folders_in_id else ()
         if name is None:
             return None
+        folders = file.parent.parts[-self.folders_in_id :] if self.folders_in_id else ()
         return "_".join(part for part in (*map(_composed, folders), name) if part) or None
+
+
+OFFICIAL = Layout()  # of the ISIC challenges: X.jpg, X_segmentation.png
 
 
 class Listing(NamedTuple):
@@ -90,7 +93,7 @@ class Member(NamedTuple):
 
 
 def join_members(
-    images: Sequence[Listing], masks: Sequence[Listing], layout: Layout | None = None
+    images: Sequence[Listing], masks: Sequence[Listing], layout: Layout = OFFICIAL
 ) -> dict[str, tuple[Member, Member]]:
     """For each id, in order: its image and its mask. A place of both may hold both.
 
@@ -99,7 +102,6 @@ def join_members(
             leads out of its place or cannot be written in UTF-8, or there is something else among
             them.
     """
-    layout = layout or Layout()
     image_of = _by_id(images, masks, layout, mask=False)
     mask_of = _by_id(masks, images, layout, mask=True)
     if not image_of and not mask_of:
