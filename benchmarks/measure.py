@@ -22,8 +22,9 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from lesion.archives import find_archives, join_members
-from lesion.members import ArchiveMembers, pack
+from lesion.archives import find_archives
+from lesion.members import ArchiveMembers, listings, pack
+from lesion.names import join_members
 from lesion.parallel import cores
 from project import copy_of_stages, environment, run, set_params
 
@@ -77,10 +78,11 @@ def stages_in(folder: Path, **values: object) -> Path:
 def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[], bytes]]]:
     """What reads the image and what reads the mask of each pair, in a folder laid out as data/."""
     found = find_archives(folder)["train"]
-    images, masks = ArchiveMembers(found.images), ArchiveMembers(found.masks)
-    pairs = join_members(images.names(), masks.names(), images.place, masks.place)
+    (images,), (masks,) = map(ArchiveMembers, found.images), map(ArchiveMembers, found.masks)
+    pairs = join_members(listings([images]), listings([masks]))
     return [
-        (partial(images.read, image), partial(masks.read, mask)) for image, mask in pairs.values()
+        (partial(images.read, image.name), partial(masks.read, mask.name))
+        for image, mask in pairs.values()
     ]
 
 

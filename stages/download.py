@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from lesion import params
-from lesion.archives import MASK_SUFFIX, find_archives, find_pairs
+from lesion.archives import find_archives, find_pairs
 from lesion.cli import run
 from lesion.datasets import Dataset, load_datasets
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv
-from lesion.members import ArchiveMembers, put
+from lesion.members import ArchiveMembers, put, remarks
+from lesion.names import OFFICIAL
 from lesion.sources import gather
 
 RAW = Path("raw")
@@ -31,20 +32,20 @@ def main() -> None:
     data = Path(knobs.data)
     if knobs.source == "data":
         sources = {
-            split: (ArchiveMembers(found.images), ArchiveMembers(found.masks))
+            split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])
             for split, found in find_archives(data).items()
         }
-        suffix, expected = MASK_SUFFIX, {}
+        layout, expected = OFFICIAL, {}
     else:
         dataset = described(knobs.source)
         sources = gather(dataset, knobs.limit, data)
-        suffix, expected = dataset.mask_suffix, {} if knobs.limit else dataset.counts
+        layout, expected = dataset.layout, {} if knobs.limit else dataset.counts
     with whole_folder(RAW) as raw:
         archives = {
-            split: put(split, images, masks, raw, limit=knobs.limit, mask_suffix=suffix)
+            split: put(split, images, masks, raw, limit=knobs.limit, layout=layout)
             for split, (images, masks) in sources.items()
         }
-        pairs = find_pairs(archives, suffix)
+        pairs = find_pairs(archives, layout)
         table = pd.DataFrame([asdict(pair) for pair in pairs])
         counts = table["split"].value_counts(sort=False)
         for split, count in expected.items():
@@ -55,6 +56,9 @@ def main() -> None:
                 )
         write_csv(raw / "index.csv", table)
     print("pairs:", ", ".join(f"{count} {split}" for split, count in counts.items()))
+    for images, masks in sources.values():
+        for remark in remarks([*images, *masks], layout):
+            print(f"note: {remark}")
 
 
 def described(source: str) -> Dataset:

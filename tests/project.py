@@ -82,6 +82,17 @@ def set_params(folder: Path, **values: object) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def without_utf8_flag(archive: bytes) -> bytes:
+    """A zip archive that does not say that its names are UTF-8, as a Mac packs."""
+    content = bytearray(archive)
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + place + 1] &= ~0x08
+            start = content.find(signature, start + 1)
+    return bytes(content)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -88,7 +88,7 @@ def served(server: Server, *names: str) -> dict[str, bytes]:
 
 def with_images(dataset: Dataset, **changes: object) -> Dataset:
     """The data set with something else said of its images."""
-    images = dataset.train.images.model_copy(update=changes)
+    images = dataset.train.images[0].model_copy(update=changes)
     return dataset.model_copy(update={"train": Split(images=images, masks=dataset.train.masks)})
 
 
@@ -176,8 +176,8 @@ def test_an_archive_put_there_by_hand_is_used_without_a_request(
     Path(folder).mkdir()
     for name in (A, B):
         Path(folder, name).write_bytes(server.files[name].content)
-    sources = gather(dataset, 0, Path("data"))
-    assert [members.place for members in sources["train"]] == [Path(folder, A), Path(folder, B)]
+    (images,), (masks,) = gather(dataset, 0, Path("data"))["train"]
+    assert [images.place, masks.place] == [Path(folder, A), Path(folder, B)]
     assert server.requests == []
 
 
@@ -203,7 +203,7 @@ def test_a_file_with_another_hash_is_refused_and_left(
     Path(folder, A).write_bytes(made(3))
     message = refusal(dataset)
     assert message.startswith(f"{folder}/{A}: found sha256:{hashlib.sha256(made(3)).hexdigest()}; ")
-    assert f"expected sha256:{dataset.train.images.sha256}" in message
+    assert f"expected sha256:{dataset.train.images[0].sha256}" in message
     assert Path(folder, A).read_bytes() == made(3) and server.requests == []
 
 
@@ -266,7 +266,7 @@ def test_wrong_bytes_of_the_right_size_are_refused_with_both_hashes(
     server.fail_always(A, Fault(change=lambda body: made(3)))
     message = refusal(dataset)
     assert f"{server.url}/{A}: found sha256:{hashlib.sha256(made(3)).hexdigest()}" in message
-    assert f"expected sha256:{dataset.train.images.sha256}" in message
+    assert f"expected sha256:{dataset.train.images[0].sha256}" in message
     assert len(server.gets(A)) == 1
     assert A not in left() and f"{A}.part" not in left()
 

@@ -51,10 +51,10 @@ def addresses(dataset: Dataset, name: str) -> list[str]:
     else:
         bases = [str(base) for base in (dataset.base_url, *dataset.mirrors) if base]
     if not bases:
-        raise InputError(
-            f"{downloads_folder() / name}: not found, and datasets.yaml gives no base_url to "
-            "download it from; put it there"
+        obtain = (
+            dataset.obtain or "datasets.yaml gives no base_url to download it from; put it there"
         )
+        raise InputError(f"{downloads_folder() / name}: not found; {obtain}")
     return [f"{base.rstrip('/')}/{name}" for base in bases]
 
 
@@ -97,8 +97,9 @@ def fetch_missing(
     if not missing:
         return {}
     verified = Verified(folder / VERIFIED)
+    urls = {item: addresses(dataset, item.archive) for item in missing}
     parts = {item: Part(folder / item.archive) for item in missing}
-    sizes = {item: item.bytes or remote_size(addresses(dataset, item.archive)) for item in missing}
+    sizes = {item: item.bytes or remote_size(urls[item]) for item in missing}
     done = sum(part.bytes for part in parts.values())
     total = sum(size or 0 for size in sizes.values())
     require_space(folder, total - done)
@@ -107,8 +108,8 @@ def fetch_missing(
     with Progress("download", total, "B", done) as progress:
 
         def get(item: Archive) -> None:
-            urls, path = addresses(dataset, item.archive), folder / item.archive
-            _get(item, urls, parts[item], path, verified, progress.update, stop, pauses)
+            path = folder / item.archive
+            _get(item, urls[item], parts[item], path, verified, progress.update, stop, pauses)
 
         at_once([partial(get, item) for item in missing], stop)
     return {item.archive: folder / item.archive for item in missing}

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from lesion.archives import SYNTHETIC
 from lesion.members import add_member
 from lesion.synthetic.image import MIN_SIDE, lesion_image
 
@@ -38,11 +39,6 @@ substantial portions of them.
 THEY ARE PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT
 SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THEM
 OR THEIR USE.
-"""
-ATTRIBUTION = """Synthetic dermoscopy images and lesion masks, made by this project (MIT).
-
-Only the layout follows the ISIC 2018 challenge, Task 1. None of these images is an ISIC
-image: their ids start at 9000000 so that the two cannot be mistaken for each other.
 """
 
 
@@ -123,8 +119,8 @@ def _write_split(
     """Fills the two archives of a split, members in sorted order, each in its one of `folders`."""
     image_folder, mask_folder = folders
     position = list(SPLITS).index(split)
-    add_member(images, f"{image_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
-    add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
+    add_member(images, f"{image_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
+    add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
     for index in range(count):
         name = f"ISIC_{FIRST_ID + position * IDS_PER_SPLIT + index:07d}"
         jpeg, png = _encoded_pair(np.random.SeedSequence((seed, position, index)), size)
