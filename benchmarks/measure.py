@@ -105,7 +105,9 @@ def put_raw(project: Path, folders: list[Path], count: int) -> None:
             (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]())
             for i, pair in enumerate(islice(cycle(pairs), count))
         )
-        pack(project / "data" / f"{stem}.zip", members)
+        archive = project / "data" / f"{stem}.zip"
+        pack(archive, members)
+        archive.chmod(0o444)  # is linked then, not copied
     run(project, sys.executable, "stages/download.py")
 
 

@@ -101,32 +101,71 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         folder.read("b.jpg")
 
 
-def test_whole_archives_are_linked_and_not_copied(sample: Path, raw: Path) -> None:
-    pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
+@pytest.fixture
+def protected(sample: Path, tmp_path: Path) -> Path:
+    """Archives as DVC leaves those that it tracks."""
+    folder = Path(shutil.copytree(sample, tmp_path / "protected"))
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    return folder
+
+
+def test_whole_archives_that_dvc_tracks_are_linked_and_not_copied(
+    protected: Path, raw: Path
+) -> None:
+    pairs = put_into(raw, protected / f"{IMAGES}.zip", protected / f"{MASKS}.zip")
     assert len(pairs) == 3
     for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
-        assert (raw / name).samefile(sample / name)
+        assert (raw / name).samefile(protected / name)
 
 
-def test_archives_are_copied_where_links_cannot_be(
-    sample: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+def test_whole_archives_that_were_downloaded_are_linked(
+    sample: Path, tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    downloads = Path(shutil.copytree(sample, tmp_path / "downloads"))
+    put_into(raw, downloads / f"{IMAGES}.zip", downloads / f"{MASKS}.zip")
+    assert (raw / f"{IMAGES}.zip").samefile(downloads / f"{IMAGES}.zip")
 
-    monkeypatch.setattr(os, "link", refuse)
+
+def test_an_archive_that_its_owner_may_write_to_is_copied(sample: Path, raw: Path) -> None:
     put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
     for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
         assert not (raw / name).samefile(sample / name)
         assert (raw / name).read_bytes() == (sample / name).read_bytes()
 
 
-def test_a_link_to_an_archive_is_followed(sample: Path, tmp_path: Path, raw: Path) -> None:
-    (tmp_path / "link.zip").symlink_to(sample / f"{IMAGES}.zip")
+def test_a_link_in_a_folder_that_leads_to_no_file_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "x", "a.jpg")
+    write(tmp_path / "elsewhere", "b.jpg")
+    (folder / "c.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")  # DVC sees it change
+    assert FolderMembers(folder).names() == ["a.jpg", "c.jpg"]
+    for target in ("elsewhere", "nowhere"):
+        (folder / "more").symlink_to(tmp_path / target)
+        with pytest.raises(InputError, match="x/more: a link to a folder, or to nothing"):
+            FolderMembers(folder).names()
+        (folder / "more").unlink()
+
+
+def test_archives_are_copied_where_links_cannot_be(
+    protected: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put_into(raw, protected / f"{IMAGES}.zip", protected / f"{MASKS}.zip")
+    for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
+        assert not (raw / name).samefile(protected / name)
+        assert (raw / name).read_bytes() == (protected / name).read_bytes()
+
+
+def test_a_link_to_an_archive_is_followed(protected: Path, tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "link.zip").symlink_to(protected / f"{IMAGES}.zip")
     raw.mkdir()
     link(tmp_path / "link.zip", raw)
     assert not (raw / "link.zip").is_symlink()
-    assert (raw / "link.zip").samefile(sample / f"{IMAGES}.zip")
+    assert (raw / "link.zip").samefile(protected / f"{IMAGES}.zip")
 
 
 def test_a_limit_takes_a_sample_of_pairs_with_their_licences(sample: Path, raw: Path) -> None:

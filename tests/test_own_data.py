@@ -132,7 +132,9 @@ def test_a_change_in_the_named_folder_is_seen(project: Path, place: str) -> None
         name = "data/mine"
         (project / name).symlink_to(folder)
     set_params(project, data=name)
+    modes = {path: path.stat().st_mode for path in folder.iterdir()}
     run(project, "dvc", "repro", "download")
+    assert {path: path.stat().st_mode for path in folder.iterdir()} == modes
     assert "Data and pipelines are up to date" in run(project, "dvc", "status", "download").stdout
     (folder / "more.txt").write_text("a file more")
     assert "changed" in run(project, "dvc", "status", "--with-deps", "download").stdout

@@ -23,7 +23,7 @@ from lesion.datasets import Archive, Dataset
 from lesion.errors import InputError
 from lesion.files import write_json
 from lesion.progress import Progress
-from lesion.root import project_root
+from lesion.root import downloads_folder
 from lesion.transfer import PAUSES, Part, download, remote_size
 
 MIRROR = "LESION_MIRROR"  # environment variable: an address in place of those in datasets.yaml
@@ -31,11 +31,6 @@ VERIFIED = "verified.json"
 AT_ONCE = 4  # downloads
 SPARE = 200 * 10**6  # bytes to leave free on the disk
 _Result = TypeVar("_Result")
-
-
-def downloads_folder() -> Path:
-    """Where downloads are kept: downloads/ in the project's root."""
-    return project_root() / "downloads"
 
 
 def addresses(dataset: Dataset, name: str) -> list[str]:

@@ -1,11 +1,12 @@
 """Images and masks wherever they lie, and putting them into raw/ as zip archives.
 
-Whole archives are linked; a sample of an archive's pairs, and folders, are packed into new ones, so
-that all later stages read archives and nothing else.
+Whole archives are linked, or copied; a sample of an archive's pairs, and folders, are packed into new
+ones, so that all later stages read archives and nothing else.
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,10 @@ from lesion.archives import ArchiveReader, SplitArchives
 from lesion.archives import member_names as names_in
 from lesion.errors import ImageError, InputError
 from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, notes, passed_over
+from lesion.root import downloads_folder
 from lesion.splits import sample_of
+
+WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class Members(Protocol):
@@ -60,11 +64,17 @@ class FolderMembers:
             raise InputError(f"{folder}: not found; {expected}")
 
     def names(self) -> list[str]:
-        return sorted(
-            path.relative_to(self.place).as_posix()
-            for path in self.place.rglob("*")
-            if path.is_file()
-        )
+        """Raises InputError for a link behind which nobody looks: neither this nor DVC."""
+        files = []
+        for path in self.place.rglob("*"):
+            if path.is_file():
+                files.append(path.relative_to(self.place).as_posix())
+            elif path.is_symlink():
+                raise InputError(
+                    f"{path}: a link to a folder, or to nothing; expected files and folders, as "
+                    "DVC sees no change behind such a link; put there what it leads to"
+                )
+        return sorted(files)
 
     def read(self, name: str) -> bytes:
         try:
@@ -145,17 +155,22 @@ def remarks(sources: Iterable[Members], layout: Layout) -> list[str]:
 
 
 def link(path: Path, folder: Path) -> Path:
-    """One file under two names where the file system can: archives are large and never change.
+    """An archive in `folder`: one file under two names, where the file system can, as archives are
+    large; a copy of what somebody may yet write to, since DVC write-protects what it keeps.
 
     Raises:
         InputError: something else has that name in `folder`.
     """
-    target = folder / path.name
+    target, original = folder / path.name, path.resolve()
     _require_free(target)
+    downloaded = original.parent == downloads_folder().resolve()
     try:
-        os.link(path.resolve(), target)
-    except OSError:
-        shutil.copyfile(path, target)
+        if downloaded or not original.stat().st_mode & WRITABLE:
+            os.link(original, target)
+            return target
+    except OSError:  # another disk, or one without links
+        pass
+    shutil.copyfile(original, target)
     return target
 
 

@@ -10,7 +10,6 @@ from lesion.errors import InputError
 from lesion.fetch import (
     addresses,
     at_once,
-    downloads_folder,
     fetch_missing,
     find,
     only_one,
@@ -20,6 +19,7 @@ from lesion.members import ArchiveMembers, FolderMembers, Members, sample_names
 from lesion.names import Layout, Listing, any_pictures
 from lesion.progress import Progress
 from lesion.remote import RemoteMembers
+from lesion.root import downloads_folder
 from lesion.transfer import PAUSES
 
 Pairs = tuple[list[Members], list[Members]]  # the images of a split, and its masks
