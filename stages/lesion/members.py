@@ -1,7 +1,7 @@
 """Images and masks wherever they lie, and putting them into raw/ as zip archives.
 
-Whole archives are linked, or copied; a sample of an archive's pairs, and folders, are packed into new
-ones, so that all later stages read archives and nothing else.
+Whole archives are linked or copied; a sample of an archive's pairs, and folders, are packed into
+new ones, so that all later stages read archives and nothing else.
 """
 
 import os
