@@ -110,7 +110,7 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.weights import load_model
 
     chosen = json.loads((project / "metrics/evaluation.json").read_text())["chosen"]
-    temperature = chosen.pop("temperature")
+    temperature, odds = chosen.pop("temperature"), chosen.pop("no_lesion_odds")
     rules, cpu = Rules(**chosen), torch.device("cpu")
     network, _ = load_model(project / "model/unet.safetensors", cpu)
     index, images, _ = load_split(project / "arrays", "test")
@@ -149,7 +149,7 @@ def shares(project: Path) -> dict[str, float]:
                 Confusion.between(*pair)
                 BoundaryScores.between(*pair)
                 shown = originals.shown(row, found)
-                expected_dice(calibrated(shown, temperature), rules.mask(shown))
+                expected_dice(calibrated(shown, temperature), rules.mask(shown), odds)
 
             timed("scoring", score)
     return {name: median(values) for name, values in spent.items()}
