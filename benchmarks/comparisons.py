@@ -190,7 +190,7 @@ def result(runs: Path, name: str, seed: int) -> Path:
 
 
 def measured(runs: Path, name: str, seed: int) -> dict:
-    return json.loads(result(runs, name, seed).read_text())
+    return json.loads(result(runs, name, seed).read_text(encoding="utf-8"))
 
 
 def prepare_arrays(data: Path, folder: Path, side: int) -> None:

@@ -56,12 +56,13 @@ def main() -> None:
 def coverage(
     draw: Callable, truth: float, shape: tuple[int, int], samples: int
 ) -> dict[str, float]:
-    """The share of the data sets, one a column of `shape`, whose interval holds `truth`, by kind."""
+    """By kind, the share of the data sets, each a column of `shape`, whose interval has `truth`."""
     rng = np.random.default_rng(1)
     rows = draw(rng, shape)
     found = {**bootstraps(rows, samples, rng), "Student's t": student(rows), "ours": ours(rows)}
     return {
-        kind: float(((low <= truth) & (truth <= high)).mean()) for kind, (low, high) in found.items()
+        kind: float(((low <= truth) & (truth <= high)).mean())
+        for kind, (low, high) in found.items()
     }
 
 

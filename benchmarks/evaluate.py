@@ -89,7 +89,7 @@ def prepared(project: Path, count: int, given: argparse.Namespace) -> Path:
 
 
 def scored(project: Path) -> dict[str, int]:
-    numbers = json.loads((project / "metrics/evaluation.json").read_text())
+    numbers = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))
     return {split: numbers[split]["images"] for split in ("validation", "test")}
 
 
@@ -109,7 +109,7 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.scores import Confusion
     from lesion.weights import load_model
 
-    chosen = json.loads((project / "metrics/evaluation.json").read_text())["chosen"]
+    chosen = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))["chosen"]
     temperature, odds = chosen.pop("temperature"), chosen.pop("no_lesion_odds")
     rules, cpu = Rules(**chosen), torch.device("cpu")
     network, _ = load_model(project / "model/unet.safetensors", cpu)

@@ -133,7 +133,7 @@ def on_gpu(
 
 def read_splits(images: Path, masks: Path, index: Path) -> dict[str, Split]:
     """The pairs of each split in the size that they have, which has to be the same for all."""
-    with index.open() as file:
+    with index.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
 
     def decoded(archive: zipfile.ZipFile, member: str, mode: ImageReadMode) -> torch.Tensor:

@@ -54,7 +54,7 @@ def measure(command: list[str], folder: Path) -> Measured:
     # With the threads that a user has: the tests' environment allows one.
     environ = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
     os.sync()  # what was written before is no part of it
-    with output.open("w") as file:
+    with output.open("w", encoding="utf-8") as file:
         start = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=folder, env=environ, stdout=file, stderr=subprocess.STDOUT
@@ -63,7 +63,8 @@ def measure(command: list[str], folder: Path) -> Measured:
         seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{output.read_text()}")
+        said = output.read_text(encoding="utf-8")
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{said}")
     return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
@@ -134,7 +135,7 @@ def table(rows: list[dict[str, str]]) -> str:
 
 def machine(packages: Iterable[str] = IMAGE_PACKAGES) -> str:
     """Processor, cores and versions of Python and of `packages`, in one line."""
-    info = Path("/proc/cpuinfo").read_text()
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (

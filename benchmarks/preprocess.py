@@ -92,7 +92,7 @@ def compare(temporary: Path, options: argparse.Namespace) -> None:
         for name, runs in rivals.items():
             runs.append(said(name, measure([*command, f"--rival={name}"], temporary)))
         stage_many.append(said(f"stage, {many} images", measure_preprocess(lots)))
-    typical = json.loads((few / "metrics/data.json").read_text())["train"]
+    typical = json.loads((few / "metrics/data.json").read_text(encoding="utf-8"))["train"]
 
     print(f"{machine()}\n")
     print(

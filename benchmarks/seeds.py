@@ -35,7 +35,7 @@ def main() -> None:
     if bool(options.over) != bool(options.picture):
         parser.error("--over and --picture need each other")
     shown = subprocess.run(
-        ["dvc", "exp", "show", "--csv"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["dvc", "exp", "show", "--csv"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     rows = pd.read_csv(io.StringIO(shown.stdout), keep_default_na=False, na_values=[""])
     done = rows[rows[SCORES].notna().all(axis="columns")]

@@ -182,9 +182,7 @@ def score(
         return {
             **asdict(ImageScores.of(confusion)),
             **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": expected_dice(
-                calibrated(shown, temperature), rules.mask(shown), odds
-            ),
+            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown), odds),
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
             **asdict(confusion),

@@ -113,9 +113,7 @@ def score_pictures(
     errors = (tests.get(f"calibration_error_{kind}_pixels") for kind in ("all", "unsure"))
     figures = {
         "thresholds": score_figures.threshold_sweep(sweep, chosen["threshold"], validation),
-        "calibration": score_figures.calibration(
-            reliability, chosen["temperature"], *errors, test
-        ),
+        "calibration": score_figures.calibration(reliability, chosen["temperature"], *errors, test),
         "risk_coverage": score_figures.risk_coverage(risk, tests.get("failures_in_review"), test),
         "area": score_figures.bland_altman(tested, test),
     }

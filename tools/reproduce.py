@@ -71,16 +71,19 @@ def check_out(project: Path, run: Run, result: str) -> None:
         return
     print(f"commit {tags['git_commit'][:7]} with the parameters that MLflow has", flush=True)
     git(project, "checkout", "--quiet", tags["git_commit"])
-    yaml = YAML()
-    values = yaml.load(project / "params.yaml")
+    yaml, path = YAML(), project / "params.yaml"
+    values = yaml.load(path)
     for name, value in run.data.params.items():
         values[name] = YAML(typ="safe").load(value)
-    yaml.dump(values, project / "params.yaml")
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
 
 
 def compare(project: Path, run: Run) -> int:
-    made = flat_metrics(lambda name: json.loads((project / f"metrics/{name}.json").read_text()))
-    made = {"model_hash": md5(project / MODEL), **made}
+    def numbers(name: str) -> dict:
+        return json.loads((project / f"metrics/{name}.json").read_text(encoding="utf-8"))
+
+    made = {"model_hash": md5(project / MODEL), **flat_metrics(numbers)}
     recorded = run.data.tags | run.data.metrics
     different = {
         name: (recorded.get(name), value)
@@ -111,7 +114,10 @@ def dvc(project: Path, *arguments: str) -> None:
 def cache() -> Path:
     """This project's cache, from which data need not be copied."""
     said = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "cache", "dir"],
+        cwd=PROJECT,
+        capture_output=True,
+        encoding="utf-8",
     )
     return (PROJECT / said.stdout.strip()).resolve()
 

@@ -150,7 +150,7 @@ class Verified:
         self._path = path
         self._lock = threading.Lock()
         try:
-            self._known = dict(json.loads(path.read_text()))
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             self._known = {}
 

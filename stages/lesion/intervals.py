@@ -37,7 +37,7 @@ def means(
 
 
 def ratios(parts: pd.DataFrame, wholes: pd.DataFrame) -> pd.DataFrame:
-    """As `means`, of the sum of `parts` (0 ≤ part ≤ whole) by the sum of `wholes`, column by column.
+    """As `means`, of the sum of `parts` by the sum of `wholes`, column by column; 0 ≤ part ≤ whole.
 
     What a row adds to the error is its part less its whole times the ratio (Cochran, "Sampling
     Techniques", 1977, section 6.4).

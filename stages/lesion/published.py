@@ -24,7 +24,7 @@ _SCORES = ("dice", "iou", "thresholded_iou")
 
 
 def published(split: str) -> pd.DataFrame:
-    """As rows of metrics/scores.csv, marked and without images and intervals, to stand beside those."""
+    """As rows of metrics/scores.csv, without images and intervals, marked by a column published."""
     rows = [
         {
             "split": split,

@@ -19,7 +19,13 @@ def git(project: Path, *arguments: str) -> str:
     Raises:
         InputError: it failed.
     """
-    done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=project,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a branch may have any bytes for its name
+    )
     if done.returncode:
         raise InputError(done.stderr.strip() or f"git {arguments[0]} failed")
     return done.stdout

@@ -49,7 +49,7 @@ HAIR_SIDE = 512  # pixels of the longer side; smaller photographs are enlarged
 COLOUR_SIDE = 256  # pixels
 LEAST_SKIN = 0.01  # of the photograph's pixels; fewer are a rim, not its skin
 LEAST_YELLOW = 1.0  # b* of skin; below it is grey or blue: light or film, not a colour of skin
-LEAST_APART = 5.0  # of skin from L* 50 and b* 0, around which the smallest difference turns the angle
+LEAST_APART = 5.0  # of skin from L* 50 and b* 0, close to which the angle turns on nothing
 
 
 @dataclass(frozen=True)

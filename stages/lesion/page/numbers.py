@@ -162,7 +162,7 @@ def panels(scores: pd.DataFrame) -> list[Panel]:
 
 
 def _published(rows: pd.DataFrame) -> bool:
-    """Whether it says so of all rows; those of this project have nothing in that column, or none."""
+    """Whether all say so; rows of this project have nothing in that column, or no such column."""
     return "published" in rows and bool(rows["published"].eq(True).all())
 
 
