@@ -26,7 +26,7 @@ from lesion.device import arithmetic, prepare
 from lesion.errors import InputError
 from lesion.fingerprint import code_hash
 from lesion.results import MODEL, flat_metrics, md5
-from lesion.revisions import git, holding
+from lesion.revisions import git, holding, place
 
 
 def main() -> None:
@@ -45,9 +45,11 @@ def check(run_id: str) -> int:
         raise InputError(f"{run_id}: no such run in {client.tracking_uri}")
     tags, result = run.data.tags, store.result_hash(run)
     with tempfile.TemporaryDirectory(prefix="lesion-reproduce-") as temporary:
-        project = Path(temporary) / "project"
-        git(PROJECT, "clone", "--quiet", str(PROJECT), str(project))
-        check_out(project, run, result)
+        root, inside = place(PROJECT)
+        clone = Path(temporary) / "clone"
+        git(PROJECT, "clone", "--quiet", "--no-checkout", str(root), str(clone))
+        check_out(clone, inside, run, result)
+        project = clone / inside
         made_of = code_hash(project / "stages")
         if made_of != tags["code_hash"]:
             raise InputError(
@@ -61,17 +63,18 @@ def check(run_id: str) -> int:
         return compare(project, run)
 
 
-def check_out(project: Path, run: Run, result: str) -> None:
+def check_out(clone: Path, inside: Path, run: Run, result: str) -> None:
+    """Puts into the clone what the run was made of; `inside` is the project's path in there."""
     tags = run.data.tags
     for name, commit in holding(PROJECT, result):
         print(f"{name}, commit {commit[:7]}, holds this result", flush=True)
         # An experiment is no branch, and a clone does not bring it.
-        git(project, "fetch", "--quiet", str(PROJECT), commit)
-        git(project, "checkout", "--quiet", commit)
+        git(clone, "fetch", "--quiet", "origin", commit)
+        git(clone, "checkout", "--quiet", commit)
         return
     print(f"commit {tags['git_commit'][:7]} with the parameters that MLflow has", flush=True)
-    git(project, "checkout", "--quiet", tags["git_commit"])
-    yaml, path = YAML(), project / "params.yaml"
+    git(clone, "checkout", "--quiet", tags["git_commit"])
+    yaml, path = YAML(), clone / inside / "params.yaml"
     values = yaml.load(path)
     for name, value in run.data.params.items():
         values[name] = YAML(typ="safe").load(value)
