@@ -101,7 +101,7 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.arrays import load_split
     from lesion.boundary import BoundaryScores
     from lesion.calibration import calibrated
-    from lesion.confidence import expected_dice
+    from lesion.confidence import NoLesion, expected_dice
     from lesion.images import encode_mask
     from lesion.originals import Originals
     from lesion.postprocess import Rules
@@ -110,7 +110,8 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.weights import load_model
 
     chosen = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))["chosen"]
-    temperature, odds = chosen.pop("temperature"), chosen.pop("no_lesion_odds")
+    temperature = chosen.pop("temperature")
+    no_lesion = NoLesion(chosen.pop("no_lesion_odds"), chosen.pop("no_lesion_slope"))
     rules, cpu = Rules(**chosen), torch.device("cpu")
     network, _ = load_model(project / "model/unet.safetensors", cpu)
     index, images, _ = load_split(project / "arrays", "test")
@@ -149,7 +150,7 @@ def shares(project: Path) -> dict[str, float]:
                 Confusion.between(*pair)
                 BoundaryScores.between(*pair)
                 shown = originals.shown(row, found)
-                expected_dice(calibrated(shown, temperature), rules.mask(shown), odds)
+                expected_dice(calibrated(shown, temperature), rules.mask(shown), no_lesion)
 
             timed("scoring", score)
     return {name: median(values) for name, values in spent.items()}

@@ -29,7 +29,7 @@ from lesion.boundary import BoundaryScores
 from lesion.calibration import PixelCounts, calibrated, calibration_errors
 from lesion.choice import choose, views
 from lesion.cli import run
-from lesion.confidence import expected_dice, no_lesion_odds, reliance, risk_coverage
+from lesion.confidence import NoLesion, expected_dice, reliance, risk_coverage
 from lesion.device import prepare
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
@@ -82,12 +82,12 @@ def main() -> None:
         temperature = pixels["validation"].temperature()
         empty = ~splits["validation"][2].any(axis=(1, 2))
         tops = highest(originals["validation"], maps["validation"], temperature)
-        odds = no_lesion_odds(tops, empty)
+        no_lesion = NoLesion.fitted(tops, empty)
         tables = {}
         for split in SPLITS:
             (folder / split).mkdir()
             cases = score(
-                originals[split], maps[split], rules, temperature, odds, folder / split, knobs
+                originals[split], maps[split], rules, temperature, no_lesion, folder / split, knobs
             )
             tables[split] = splits[split][0][["id", "split", "synthetic"]].join(cases)
 
@@ -96,7 +96,11 @@ def main() -> None:
     synthetic = any(table["synthetic"].any() for table in tables.values())
     evaluation = {
         "origin": "synthetic" if synthetic else "photographs",
-        "chosen": {**asdict(rules), "temperature": temperature, "no_lesion_odds": odds},
+        "chosen": {
+            **asdict(rules),
+            "temperature": temperature,
+            **named("no_lesion", asdict(no_lesion)),
+        },
         **{
             split: {
                 **of_network(scores, split),
@@ -166,7 +170,7 @@ def score(
     maps: np.ndarray,
     rules: Rules,
     temperature: float,
-    odds: float,
+    no_lesion: NoLesion,
     folder: Path,
     knobs: params.EvaluateParams,
 ) -> pd.DataFrame:
@@ -182,7 +186,7 @@ def score(
         return {
             **asdict(ImageScores.of(confusion)),
             **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown), odds),
+            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown), no_lesion),
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
             **asdict(confusion),

@@ -21,7 +21,7 @@ from lesion.archives import ArchiveReader
 from lesion.arrays import array_path, load_index, load_split
 from lesion.batches import Split
 from lesion.calibration import calibrated
-from lesion.confidence import expected_dice
+from lesion.confidence import NoLesion, expected_dice
 from lesion.errors import ImageError, InputError
 from lesion.header import Header
 from lesion.images import encode_mask
@@ -279,6 +279,7 @@ def test_what_the_parameters_fix_is_used(changed, tta):
     folder = changed(**{name: str(value).lower() for name, value in asdict(rules).items()})
     chosen = evaluation(folder)["chosen"]
     temperature = chosen.pop("temperature")
+    no_lesion = NoLesion(chosen.pop("no_lesion_odds"), chosen.pop("no_lesion_slope"))
     assert chosen == asdict(rules)
 
     index, images, _ = load_split(folder / "arrays", "test")
@@ -291,7 +292,8 @@ def test_what_the_parameters_fix_is_used(changed, tta):
             mask = rules.mask(originals.enlarged(row, maps[row]))
             assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0, mask)
             shown = originals.shown(row, maps[row])
-            expected = expected_dice(calibrated(shown, temperature), rules.mask(shown))
+            certain = calibrated(shown, temperature)
+            expected = expected_dice(certain, rules.mask(shown), no_lesion)
             assert case.expected_dice == pytest.approx(expected, abs=1e-6)
 
 
@@ -319,11 +321,15 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
 def test_calibration_is_that_of_the_validation_pixels(finished):
     numbers = evaluation(finished)
     assert numbers["chosen"]["temperature"] != 1
-    assert numbers["validation"]["calibration_error"] < numbers["validation"]["uncalibrated_error"]
+    for kind in ("all_pixels", "unsure_pixels"):
+        before, after = (
+            numbers["validation"][f"{name}_error_{kind}"] for name in ("uncalibrated", "calibration")
+        )
+        assert after < before
     table = pd.read_csv(finished / "metrics/calibration.csv")
     gaps = (table["observed"] - table["predicted"]).abs()
     error = (gaps * table["pixels"]).sum() / table["pixels"].sum()
-    assert numbers["test"]["calibration_error"] == pytest.approx(error, abs=1e-5)
+    assert numbers["test"]["calibration_error_all_pixels"] == pytest.approx(error, abs=1e-5)
     # Every pixel of the network's square that shows the image, and none of the bars beside it.
     scales = [
         (height, width, SIDE / max(height, width)) for height, width in sizes(finished, "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,47 +15,62 @@ from lesion.scores import LEAST_JACCARD
 REVIEWED = 0.1  # share of the images, those of least confidence, that somebody would look at
 
 
-def expected_dice(probabilities: np.ndarray, mask: np.ndarray, no_lesion_odds: float) -> float:
+@dataclass(frozen=True)
+class NoLesion:
+    """How likely an image shows no lesion, by the highest probability p of its pixels.
+
+    That pixel alone would say 1 − p. But where every photograph is of a lesion, one that the
+    network does not see is there all the same, and where it is not, pixels are no images. So
+    log-odds are scaled and moved, as Platt scaling does (Platt, 1999, "Probabilistic outputs for
+    support vector machines"): odds · ((1 − p) / p)^slope, by the validation split.
+    """
+
+    odds: float
+    slope: float
+
+    @classmethod
+    def fitted(cls, highest: np.ndarray, empty: np.ndarray) -> NoLesion:
+        """By N images: `highest` in (0, 1), and whether they show none, bool. Never, if none does.
+
+        Least cross-entropy, of Platt's targets, which lie off 0 and 1 the more, the fewer images
+        there are. Three significant digits.
+        """
+        without = np.count_nonzero(empty)
+        if not without:
+            return cls(0.0, 1.0)
+        target = np.where(empty, (without + 1) / (without + 2), 1 / (len(empty) - without + 2))
+        logits = scipy.special.logit(1 - highest)
+
+        def loss(moved: np.ndarray) -> float:
+            scaled = moved[0] + moved[1] * logits
+            return float((np.logaddexp(0, scaled) - target * scaled).mean())
+
+        found = scipy.optimize.minimize(
+            loss, (0.0, 1.0), method="L-BFGS-B", bounds=((-20, 20), (0, 20))
+        )
+        odds, slope = np.exp(found.x[0]), found.x[1]
+        return cls(float(f"{odds:.3g}"), float(f"{slope:.3g}"))
+
+    def probability(self, highest: ArrayLike) -> ArrayLike:
+        """Of one image or of N, in [0, 1]; `highest` in (0, 1)."""
+        odds = self.odds * ((1 - highest) / highest) ** self.slope
+        return odds / (1 + odds)
+
+
+def expected_dice(probabilities: np.ndarray, mask: np.ndarray, no_lesion: NoLesion) -> float:
     """The Dice of `mask` to be expected if `probabilities` (calibrated, of the same shape) hold.
 
-    With P the probability that there is no lesion (`no_lesion`), an empty mask has Dice 1 with
-    probability P and else 0, hence P. Any other has 0 with probability P. Otherwise a pixel is
-    lesion with p / (1 − P), and the ratio of the numerator's and the denominator's expectations is
-    taken: in all 2 Σ_mask p / (|mask| + Σ p / (1 − P)).
+    Let P be the probability that there is no lesion. An empty mask has Dice 1 with probability P
+    and else 0, hence P. Any other has 0 with probability P; else a pixel is lesion with p / (1 − P),
+    and the ratio of the numerator's and the denominator's expectations is taken. In all that is
+    2 Σ_mask p / (|mask| + Σ p / (1 − P)).
     """
-    empty = no_lesion(float(probabilities.max()), no_lesion_odds)
+    empty = no_lesion.probability(float(probabilities.max()))
     marked = np.count_nonzero(mask)
     if not marked:
         return empty
     found, lesion = probabilities[mask].sum(dtype=float), probabilities.sum(dtype=float)
     return float(2 * found * (1 - empty) / (marked * (1 - empty) + lesion))
-
-
-def no_lesion(highest: ArrayLike, odds: float) -> ArrayLike:
-    """The probability that an image shows no lesion, by the highest probability of its pixels.
-
-    That pixel alone would say 1 − p. But where every photograph is of a lesion, one that the
-    network does not see is there all the same; `odds` corrects for it: o (1 − p) / (o (1 − p) + p).
-    """
-    return odds * (1 - highest) / (odds * (1 - highest) + highest)
-
-
-def no_lesion_odds(highest: np.ndarray, empty: np.ndarray) -> float:
-    """The odds by which as many of N images are expected to show no lesion as do, `empty` (bool).
-
-    `highest`, in (0, 1), is each image's highest probability. 0 where all show one; at most 1e6.
-    Three significant digits.
-    """
-    if not empty.any():
-        return 0.0
-    limit = np.log(1e6)
-
-    def surplus(power: float) -> float:
-        return float(no_lesion(highest, np.exp(power)).sum() - empty.sum())
-
-    if surplus(limit) <= 0:
-        return 1e6
-    return float(f"{np.exp(scipy.optimize.brentq(surplus, -limit, limit)):.3g}")
 
 
 def risk_coverage(rows: pd.DataFrame) -> pd.DataFrame:
