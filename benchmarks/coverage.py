@@ -8,7 +8,6 @@ stages/lesion/intervals.py makes of Student's t and of Hall's correction. From a
 percentiles, BCa (Efron, 1987) and bootstrap-t, all of the same samples.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from measure import table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion import intervals
+from lesion.cli import parser
 
 IMAGES = (10, 20, 40, 100, 300)
 DRAWN = 1_000_000  # rows from which a population's mean is taken, where it has no formula
@@ -31,12 +31,10 @@ Intervals = tuple[np.ndarray, np.ndarray]  # lower and upper ends
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sets", type=int, default=5000, help="data sets of each kind and size")
-    parser.add_argument("--samples", type=int, default=2000, help="of the bootstrap")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--sets", type=int, default=5000, help="data sets of each kind and size")
+    arguments.add_argument("--samples", type=int, default=2000, help="of the bootstrap")
+    options = arguments.parse_args()
     shown = []
     for name, draw in POPULATIONS.items():
         truth = mean_of(draw(np.random.default_rng(0), (DRAWN, 1)))

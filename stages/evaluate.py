@@ -186,7 +186,9 @@ def score(
         return {
             **asdict(ImageScores.of(confusion)),
             **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown), no_lesion),
+            "expected_dice": expected_dice(
+                calibrated(shown, temperature), rules.mask(shown), no_lesion
+            ),
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
             **asdict(confusion),

@@ -53,7 +53,10 @@ def test_a_certain_mask_expects_1_and_an_empty_one_0_where_every_image_has_a_les
 
 def test_an_empty_mask_expects_the_probability_that_there_is_no_lesion():
     none = np.zeros((4, 4), bool)
-    values = [expected_dice(np.full((4, 4), p, np.float32), none, NoLesion(1, 1)) for p in (0.4, 0.1, 0.01)]
+    values = [
+        expected_dice(np.full((4, 4), p, np.float32), none, NoLesion(1, 1))
+        for p in (0.4, 0.1, 0.01)
+    ]
     assert values == pytest.approx([0.6, 0.9, 0.99])
 
 

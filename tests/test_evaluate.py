@@ -1,6 +1,8 @@
 """The stage evaluate: the official scorer gives the same, and nothing but the images counts."""
 
 import json
+import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -323,7 +325,8 @@ def test_calibration_is_that_of_the_validation_pixels(finished):
     assert numbers["chosen"]["temperature"] != 1
     for kind in ("all_pixels", "unsure_pixels"):
         before, after = (
-            numbers["validation"][f"{name}_error_{kind}"] for name in ("uncalibrated", "calibration")
+            numbers["validation"][f"{name}_error_{kind}"]
+            for name in ("uncalibrated", "calibration")
         )
         assert after < before
     table = pd.read_csv(finished / "metrics/calibration.csv")
@@ -336,6 +339,54 @@ def test_calibration_is_that_of_the_validation_pixels(finished):
     ]
     shown = [round(height * scale) * round(width * scale) for height, width, scale in scales]
     assert table["pixels"].sum() == sum(shown) < SIDE**2 * len(shown)
+
+
+def test_lesion_free_validation_photographs_teach_that_an_empty_mask_may_be_right(
+    finished, changed
+):
+    def empty() -> None:
+        """No lesion in three validation photographs."""
+        path = Path("raw/ISIC2018_Task1_Validation_GroundTruth.zip")
+        index = load_index(Path("arrays"), "validation")
+        truths = []
+        with ArchiveReader(Path("raw")) as archives:
+            for place, row in enumerate(index.itertuples()):
+                content = archives.read(row.mask_archive, row.mask)
+                if place < 3:
+                    content = encode_mask(np.zeros((row.height, row.width), bool))
+                truths.append((row.mask, content))
+        path.unlink()
+        pack(path, truths)
+        path = array_path(Path("arrays"), "validation", "masks")
+        masks = np.load(path)
+        path.unlink()
+        masks[:3] = 0
+        np.save(path, masks)
+
+    assert evaluation(finished)["chosen"]["no_lesion_odds"] == 0
+    folder = changed(empty, threshold=0.999)  # nothing is marked
+    assert evaluation(folder)["chosen"]["no_lesion_odds"] > 0
+    table = per_image(folder)
+    nothing = table[table["predicted_share"] == 0]
+    assert len(nothing) > 5 and nothing["expected_dice"].between(0.01, 0.99).all()
+
+
+def test_what_has_no_value_is_left_out_and_nine_images_have_no_interval(finished, changed, capsys):
+    scores = pd.read_csv(finished / "metrics/scores.csv")
+    few = scores["images"] < 10
+    assert scores.loc[few, ["low", "high"]].isna().all(axis=None)
+    means = scores[~few & ~scores["score"].str.startswith("batch")]
+    assert len(means) > 20 and means[["low", "high"]].notna().all(axis=None)
+    folder = changed(threshold=0.999, largest_component="false", fill_holes="false", tta="false")
+    for numbers in (evaluation(folder)[split] for split in SPLITS):
+        assert all(math.isfinite(value) for value in numbers.values())
+    # Of nothing marked anywhere, nothing varies that could be ranked.
+    assert "confidence_correlation" not in evaluation(folder)["validation"]
+    said = capsys.readouterr().out.splitlines()
+    validation, test = (next(line for line in said if line.startswith(s)) for s in SPLITS)
+    assert "9 images, on which epoch and rules were chosen: it flatters)" in validation
+    assert "–" not in validation and "dice 0.0000 " in validation and "flatters" not in test
+    assert re.search(r"dice 0\.\d{4} \(0\.\d{4}–0\.\d{4}\)", test)
 
 
 def test_risk_and_coverage_are_of_the_test_images(finished):

@@ -38,6 +38,12 @@ def in_project() -> Iterator[None]:
         yield
     except (InputError, ImageError) as error:
         sys.exit(f"{Path(sys.argv[0]).stem}: {' '.join(str(error).split())}")
+    except UnicodeEncodeError as error:
+        name = error.object[max(0, error.start - 40) : error.end + 40]
+        sys.exit(
+            f"{Path(sys.argv[0]).stem}: {name!r}: cannot be written in {error.encoding}, this "
+            "system's encoding of file names; set PYTHONUTF8=1, or rename it"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 
