@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro repository test test-all lint sample mlflow
+.PHONY: repro repository test test-all lint sample mlflow experiments
 
 repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
@@ -28,6 +28,17 @@ sample: $(VENV)/installed  ## draw the synthetic sample again; the same images o
 
 mlflow: $(VENV)/installed  ## show the runs in a browser
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+# Of about 200 columns those that people ask for: the parameters in which experiments differ, and
+# three scores. What has a dot or a slash is a score or a file; the words are other numbers, folders
+# and what `dvc queue status` says better. SHOW=--md or --csv is for other programs.
+OTHERS := .*[./]|Created|Executor|State|origin|pairs|rejected|left_out|near_duplicates|best_
+OTHERS := $(OTHERS)|arrays$$|raw$$|plots$$|predictions$$|pretrained$$|sample$$
+
+experiments: $(VENV)/installed  ## show DVC's experiments, the best on validation first
+	dvc exp show $(SHOW) --only-changed --hide-workspace --drop '$(OTHERS)' \
+	    --keep '(validation\.iou|test\.dice|test\.iou)$$' \
+	    --sort-by validation.iou --sort-order desc
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
