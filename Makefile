@@ -23,7 +23,7 @@ sample: $(VENV)/installed  ## draw the synthetic sample again; the same images o
 	PYTHONPATH=stages python -m lesion.synthetic sample
 
 mlflow: $(VENV)/installed  ## show the runs in a browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	python tools/show_runs.py
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
