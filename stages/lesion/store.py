@@ -77,7 +77,7 @@ def _experiment(client: MlflowClient, wanted: dict[str, str], make: bool) -> str
     name, number = wanted.get("name"), wanted.get("id")
     found = client.get_experiment_by_name(name) if name else client.get_experiment(number)
     if found is None:
-        if not make:
+        if number or not make:
             raise InputError(f"no experiment {name} in it; MLFLOW_EXPERIMENT_NAME names another")
         return client.create_experiment(name, **database.new_experiment(client.tracking_uri))
     if number not in (None, found.experiment_id):
