@@ -27,7 +27,7 @@ sample: $(VENV)/installed  ## draw the synthetic sample again; the same images o
 	PYTHONPATH=stages python -m lesion.synthetic sample
 
 mlflow: $(VENV)/installed  ## show the runs in a browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	python tools/show_runs.py
 
 # Of about 200 columns those that people ask for: the parameters in which experiments differ, and
 # three scores. What has a dot or a slash is a score or a file; the words are other numbers, folders

@@ -21,6 +21,7 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from lesion import store
+from lesion.address import redacted
 from lesion.cli import PROJECT, in_project, parser
 from lesion.device import arithmetic, prepare
 from lesion.errors import InputError
@@ -39,10 +40,10 @@ def main() -> None:
 
 def check(run_id: str) -> int:
     """0 if model and metrics come out the same, 1 if not; says what differs."""
-    client, _ = store.open_store()
+    client, _ = store.open_store(make=False)
     run = store.run_with_id(client, run_id)
     if run is None:
-        raise InputError(f"{run_id}: no such run in {client.tracking_uri}")
+        raise InputError(f"{run_id}: no such run in {redacted(client.tracking_uri)}")
     tags, result = run.data.tags, store.result_hash(run)
     with tempfile.TemporaryDirectory(prefix="lesion-reproduce-") as temporary:
         root, inside = place(PROJECT)

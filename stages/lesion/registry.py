@@ -57,7 +57,7 @@ class Registry:
     """MLflow's registered model in the store of this project."""
 
     def __init__(self) -> None:
-        self._client, self._experiment = open_store()
+        self._client, self._experiment = open_store(make=False)
 
     def run_with(self, result_hash: str, of: str) -> Run:
         """The newest run with a result; `of` is whose that is, for the error.
