@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from lesion import interrupt, params, tracking
-from lesion.arrays import load_split, training_arrays
+from lesion.arrays import INDEX, load_split, training_arrays
 from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.cli import run
@@ -59,7 +59,8 @@ def main() -> None:
             process=process,
         )
         machine = arithmetic(device) | {"processes": process.count}
-        identity = fingerprint(knobs, files + [IMAGENET] * pretrained, machine)
+        # The index says which shape the photographs have.
+        identity = fingerprint(knobs, [*files, ARRAYS / INDEX, *[IMAGENET] * pretrained], machine)
         checkpoint = Checkpoint(CHECKPOINT, identity)
         if state := process.from_first(checkpoint.load() if process.writes else None):
             trainer.load_state_dict(state)
@@ -134,8 +135,7 @@ def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> None:
 
 
 def load(split: str) -> Split:
-    index, images, masks = load_split(ARRAYS, split)
-    return Split(images, masks, index["id"].tolist())
+    return Split.of(*load_split(ARRAYS, split))
 
 
 def part(split: Split, knobs: params.TrainParams) -> Split:
@@ -143,7 +143,7 @@ def part(split: Split, knobs: params.TrainParams) -> Split:
     if knobs.train_fraction == 1:
         return split  # as it is: mapped from disk, not in memory
     rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed)
-    return Split(split.images[rows], split.masks[rows], [split.ids[row] for row in rows])
+    return split.part(rows)
 
 
 def load_imagenet() -> dict[str, torch.Tensor]:
