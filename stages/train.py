@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from lesion import interrupt, params, tracking
 from lesion.arrays import INDEX, load_split, training_arrays
@@ -26,7 +25,6 @@ from lesion.checkpoint import Checkpoint
 from lesion.cli import run
 from lesion.device import arithmetic, memory_named, prepare
 from lesion.distributed import Process, joined
-from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import data_hash, fingerprint
 from lesion.header import WEIGHTS_FILE, Header
@@ -34,7 +32,7 @@ from lesion.progress import Progress
 from lesion.results import md5
 from lesion.splits import fraction_of
 from lesion.training import EpochRecord, Trainer
-from lesion.weights import save_weights
+from lesion.weights import load_imagenet, save_weights
 
 ARRAYS = Path("arrays")
 IMAGENET = Path("pretrained/imagenet.pth")
@@ -55,7 +53,7 @@ def main() -> None:
             part(load("train"), knobs),
             load("validation"),
             device,
-            imagenet=load_imagenet() if pretrained else None,
+            imagenet=load_imagenet(IMAGENET) if pretrained else None,
             process=process,
         )
         machine = arithmetic(device) | {"processes": process.count}
@@ -144,15 +142,6 @@ def part(split: Split, knobs: params.TrainParams) -> Split:
         return split  # as it is: mapped from disk, not in memory
     rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed)
     return split.part(rows)
-
-
-def load_imagenet() -> dict[str, torch.Tensor]:
-    try:
-        return torch.load(IMAGENET, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{IMAGENET}: not found; run `dvc repro`, which fetches it") from None
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise InputError(f"{IMAGENET}: no weights ({error}); run `dvc repro encoder`") from None
 
 
 def line(record: EpochRecord, trainer: Trainer) -> str:
