@@ -236,8 +236,7 @@ def knobs(name: str, seed: int) -> SimpleNamespace:
 
 
 def split(folder: Path, name: str) -> Split:
-    index, images, masks = load_split(folder / "arrays", name)
-    return Split(images, masks, index["id"].tolist())
+    return Split.of(*load_split(folder / "arrays", name))
 
 
 def validation_scores(predictor: Predictor, folder: Path) -> dict[str, float]:

@@ -10,7 +10,6 @@ knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks,
 
 from pathlib import Path
 
-import cv2
 import pandas as pd
 
 from lesion import params
@@ -74,7 +73,6 @@ def convert_all(
 
     Returns `pairs` with measurements and the row in those files, and which nearly equal each other.
     """
-    cv2.setNumThreads(1)  # a thread a core is at work already
     records, hashes = [], []
     with ArchiveReader(RAW) as archives, Progress("preprocess", len(pairs), "images") as progress:
 

@@ -4,6 +4,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +36,7 @@ from lesion.predict import Predictor, probability_maps
 from lesion.synthetic import lesion_image
 from lesion.training import Trainer
 from lesion.weights import load_model, save_weights
-from project import copy_of_stages, set_params
+from project import copy_of_stages, environment, set_params
 
 SIDE = 32
 SIZES = [(40, 60), (61, 45), (33, 97), (128, 128), (29, 31)]
@@ -114,10 +116,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage.main()
         knobs = params.load(params.TrainParams)
         train, validation = (
-            Split(images, masks, index["id"].tolist())
-            for index, images, masks in (
-                load_split(Path("arrays"), s) for s in ("train", "validation")
-            )
+            Split.of(*load_split(Path("arrays"), split)) for split in ("train", "validation")
         )
         trainer = Trainer(knobs, train, validation, torch.device("cpu"))
         while trainer.step < trainer.steps:
@@ -260,6 +259,36 @@ def test_the_order_of_the_images_changes_nothing_to_the_bit(finished, changed):
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_number_of_threads_changes_nothing_to_the_bit(finished, changed, threads):
     assert results(changed(threads=threads)) == results(finished)
+
+
+def test_with_one_thread_opencv_and_torch_compute_on_one(prepared, tmp_path):
+    # In a process of its own: here, OpenCV has one thread by now.
+    folder = shutil.copytree(prepared, tmp_path / "project", symlinks=True)
+    (folder / "evaluate_noting.py").write_text(
+        "import sys; sys.path.insert(0, 'stages')\n"
+        "import cv2, torch\n"
+        "import evaluate\n"
+        "encode, noted = evaluate.encode_mask, set()\n"
+        "def noting(mask):\n"
+        "    noted.add((cv2.getNumThreads(), torch.get_num_threads()))\n"
+        "    return encode(mask)\n"
+        "evaluate.encode_mask = noting\n"
+        "evaluate.main()\n"
+        "print(noted)\n"
+    )
+    environ = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
+    output = subprocess.check_output(
+        [sys.executable, "evaluate_noting.py"], cwd=folder, env=environ, text=True
+    )
+    assert output.splitlines()[-1] == "{(1, 1)}"
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "reference", "plot"])
+def test_in_stages_that_share_images_out_among_threads_opencv_has_one(stage):
+    code = f"import {stage}, cv2; print(cv2.getNumThreads())"
+    folder = Path(evaluate.__file__).parent
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=folder, text=True)
+    assert output == "1\n"
 
 
 def test_what_is_chosen_is_noted_and_used(finished):
