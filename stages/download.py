@@ -34,11 +34,12 @@ def main() -> None:
             split: (ArchiveMembers(found.images), ArchiveMembers(found.masks))
             for split, found in find_archives(DATA).items()
         }
-        suffix, expected = MASK_SUFFIX, {}
+        suffix, expected, lesion_values = MASK_SUFFIX, {}, []
     else:
         dataset = described(knobs.source)
         sources = gather(dataset, knobs.limit, by_hand=[DATA])
         suffix, expected = dataset.mask_suffix, {} if knobs.limit else dataset.counts
+        lesion_values = dataset.lesion_values
     with whole_folder(RAW) as raw:
         archives = {
             split: put(split, images, masks, raw, limit=knobs.limit, mask_suffix=suffix)
@@ -46,6 +47,7 @@ def main() -> None:
         }
         pairs = find_pairs(archives, suffix)
         table = pd.DataFrame([asdict(pair) for pair in pairs])
+        table["lesion_values"] = " ".join(map(str, lesion_values))
         counts = table["split"].value_counts(sort=False)
         for split, count in expected.items():
             if counts[split] != count:

@@ -13,15 +13,8 @@ from PIL import ExifTags, Image
 
 from lesion import images
 from lesion.errors import ImageError
-from lesion.images import (
-    decode_image,
-    decode_mask,
-    encode_mask,
-    open_mask,
-    resize_image,
-    resize_levels,
-    resize_mask,
-)
+from lesion.images import decode_image, encode_mask, resize_image, resize_levels, resize_mask
+from lesion.masks import decode_mask, open_mask
 from lesion.synthetic import lesion_image
 
 pytestmark = pytest.mark.filterwarnings("error")

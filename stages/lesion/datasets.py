@@ -75,7 +75,8 @@ class Dataset(_Entry):
 
     `base_url` is the address that the archives' names are appended to, `mirrors` are others that
     hold the same files. A mask is named like its image with `mask_suffix` before the file's type.
-    `overlaps` says which images it shares with other data sets.
+    `overlaps` says which images it shares with other data sets. Where masks have more than two
+    values, `lesion_values` are those that mean lesion.
     """
 
     title: str
@@ -85,6 +86,7 @@ class Dataset(_Entry):
     base_url: HttpUrl | None = None
     mirrors: list[HttpUrl] = []
     mask_suffix: str = "_segmentation"
+    lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
     train: Split
     validation: Split | None = None
     test: Split | None = None
