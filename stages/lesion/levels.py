@@ -217,11 +217,9 @@ def _require_two_colours(pixels: np.ndarray) -> None:
     apart = (common[:, None] // _PACKED % 65536).astype(pixels.dtype)
     if len(common) <= 2 or len(np.unique(_luma(apart[None]))) == len(common):
         return
-    said = ", ".join(
-        f"{tuple(colour)} ({share:.1%})"
-        for colour, share in zip(apart.tolist(), shares[shares >= COMMON], strict=True)
-    )
+    by_share = sorted(zip(shares[shares >= COMMON].tolist(), apart.tolist(), strict=True))[::-1]
+    said = ", ".join(f"{tuple(colour)} ({share:.1%})" for share, colour in by_share[:4])
     raise ImageError(
-        f"{len(common)} colours, {said}, of which some are equally bright; expected two, skin and "
-        "lesion; save it with a grey value for each"
+        f"{len(common)} colours, mostly {said}, of which some are equally bright; expected two, "
+        "skin and lesion; save it with a grey value for each"
     )

@@ -23,7 +23,8 @@ from lesion.levels import COMMON, Key, Levels, candidates, channel
 
 FEW = 16  # values; soft edges have more, so that each of these is meant
 FEW_AREA = 25  # pixels that an area of one of those has
-MOST = 0.3  # least share that the areas of a mask's only value have
+LEAST_AREAS = 0.1  # share of the pixels that the areas of a mask's values have
+MOST_OUTSIDE = 0.05  # share of the pixels that lie far below or above its two values
 DISPUTED = 0.005  # share of the pixels that may be skin or lesion by where a soft edge is cut
 CHALLENGE = 128  # of 255; what is above is lesion
 Range = tuple[int, int]
@@ -63,8 +64,9 @@ class Values:
 
     `levels` are those that it has areas of: skin and lesion, or one alone, in `channel`, of `top`
     at most; `keys` their colours. `alpha` is the only opacity of a mask that has one colour alone.
-    `doubt` says why the mask cannot be used, unless other masks tell which its only value is.
-    `soft` masks have other values between. `named` are those of a data set that names its lesion.
+    `soft` masks have others beside. Of a mask of one value `doubt` says why it cannot be used
+    unless other masks tell what that value is, and `disputed` why not even where they have 0 and
+    255. `named` are the values of a mask whose data set names those that are lesion.
     """
 
     channel: str
@@ -74,6 +76,7 @@ class Values:
     alpha: int | None = None
     soft: bool = False
     doubt: str = ""
+    disputed: str = ""
     named: bool = False
 
 
@@ -181,17 +184,23 @@ def _found(image: Image.Image, content: bytes) -> tuple[Levels, tuple[Range, ...
             return levels, midway(*separate, levels.top), _values(levels, separate)
         single.append((levels, separate))
     levels, separate = single[0]
-    if not separate or levels.counts[separate[0]] < MOST * levels.counts.sum():
+    if not separate:
         raise ImageError(_no_mask(levels))
-    (level,), values = separate, _values(levels, separate)
-    if len(levels.present) == 1:
-        alphas = [other.present[0] for other, _ in single[1:] if other.channel == "alpha"]
-        values = replace(values, alpha=alphas[0] if alphas else None)
-    if not (level in (0, levels.top) or (values.soft and _near_an_end(level, levels.top))):
-        values = replace(values, doubt=_alone(level))
-    elif values.soft:
-        values = replace(values, doubt=_disputed(levels, 0, levels.top))
-    return levels, midway(0, levels.top, levels.top), values
+    lesion, values = midway(0, levels.top, levels.top), _values(levels, separate)
+    if values.soft:
+        return levels, lesion, _one_with_others(levels, values, lesion[0][0])
+    alphas = [other.present[0] for other, _ in single[1:] if other.channel == "alpha"]
+    doubt = "" if separate[0] in (0, levels.top) else _alone(separate[0])
+    return levels, lesion, replace(values, alpha=alphas[0] if alphas else None, doubt=doubt)
+
+
+def _one_with_others(levels: Levels, values: Values, lowest: int) -> Values:
+    """`values` of a mask that has areas of one alone, where lesion would begin at `lowest`."""
+    disputed = _disputed(levels, 0, levels.top)
+    at_an_end = not levels.top <= 8 * values.levels[0] <= 7 * levels.top
+    if at_an_end and levels.present[0] < lowest <= levels.present[-1]:
+        return replace(values, doubt=disputed, disputed=disputed)
+    return replace(values, doubt=_alone(values.levels[0]), disputed=disputed)
 
 
 def _named(
@@ -208,8 +217,13 @@ def _named(
         raise ImageError(_no_mask(levels))
     ends = [(low + high) // 2 for low, high in pairwise(separate)]
     ranges = zip([0, *(end + 1 for end in ends)], [*ends, levels.top], strict=True)
-    lesion = (each for each, value in zip(ranges, separate, strict=True) if value in lesion_values)
-    return levels, tuple(lesion), replace(values, levels=tuple(separate))
+    near = min((high - low for low, high in pairwise(separate)), default=0) / 8
+    lesion = tuple(
+        each
+        for each, level in zip(ranges, separate, strict=True)
+        if min(abs(level - value) for value in lesion_values) <= near
+    )
+    return levels, lesion, replace(values, levels=tuple(separate))
 
 
 def _separate(levels: Levels) -> list[int]:
@@ -217,23 +231,32 @@ def _separate(levels: Levels) -> list[int]:
     present, few = levels.present, len(levels.present) <= FEW
     if len(present) <= 2:
         return present
-    least = COMMON * levels.counts.sum()
-    if few:
-        least = min(least, FEW_AREA)
-    areas = levels.areas()
+    areas, pixels = levels.areas(), levels.counts.sum()
     if few and not areas.any():  # too small a picture to have any
         return [present[0], present[-1]]
-    return np.flatnonzero(areas >= max(1, least)).tolist()
+    least = min(COMMON * pixels, FEW_AREA) if few else COMMON * pixels
+    separate = np.flatnonzero(areas >= max(1, least)).tolist()
+    if few or len(separate) > 2:
+        return separate
+    if areas[separate].sum() < LEAST_AREAS * pixels or _outside(levels, separate) > MOST_OUTSIDE:
+        return []
+    return separate
+
+
+def _outside(levels: Levels, separate: list[int]) -> float:
+    """Share of the pixels that lie further from two values than half of what is between them."""
+    if len(separate) < 2:
+        return 0.0
+    low, high = separate
+    beyond = (high - low) // 2 + 1
+    inside = levels.counts[max(0, low - beyond) : high + beyond + 1].sum()
+    return 1 - inside / levels.counts.sum()
 
 
 def _values(levels: Levels, separate: list[int]) -> Values:
     keys = tuple(levels.colour(level) for level in separate)
     soft = len(levels.present) > len(separate)
     return Values(levels.channel, tuple(separate), keys, levels.top, soft=soft)
-
-
-def _near_an_end(level: int, top: int) -> bool:
-    return 8 * level < top or 8 * level > 7 * top
 
 
 def _notes(levels: Levels, named: bool) -> Iterator[str]:
@@ -286,7 +309,7 @@ def _disputed(levels: Levels, low: int, high: int) -> str:
 
 def _alone(level: int) -> str:
     return (
-        f"{level} is its only value, and no other mask tells whether that is skin or lesion; "
-        f"expected 0 or 255; if it is lesion, say `lesion_values: [{level}]` in the data set's "
-        "entry in datasets.yaml"
+        f"{level} is the only value that it has areas of, and no other mask tells whether that is "
+        f"skin or lesion; expected 0 or 255; if it is lesion, say `lesion_values: [{level}]` in the "
+        "data set's entry in datasets.yaml"
     )

@@ -78,10 +78,12 @@ def _by_values(pair: Evidence, own: Counter[Values], everywhere: Counter[Values]
     if len(values.levels) == 2 or values.named:
         return reading
     if values.soft:
-        lesion = _cut_as(values, own) or _cut_as(values, everywhere) or reading.lesion
-        if lesion != reading.lesion:
-            return replace(reading, lesion=lesion)
-        return values.doubt or reading
+        lesion = _cut_as(values, own) or _cut_as(values, everywhere)
+        if not lesion:
+            return values.doubt or reading
+        if lesion == reading.lesion:
+            return values.disputed or reading
+        return replace(reading, lesion=lesion)
     meanings = _meanings(values, own) or _meanings(values, everywhere)
     if len(meanings) != 1:
         return values.doubt or reading
