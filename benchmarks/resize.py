@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.images import open_mask
+from lesion.masks import open_mask
 from lesion.parallel import in_order
 from lesion.placement import from_square, mask_to_square, place
 from lesion.scores import Confusion

@@ -35,11 +35,12 @@ def main() -> None:
             split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])
             for split, found in find_archives(data).items()
         }
-        layout, expected = OFFICIAL, {}
+        layout, expected, lesion_values = OFFICIAL, {}, []
     else:
         dataset = described(knobs.source)
         sources = gather(dataset, knobs.limit, data)
         layout, expected = dataset.layout, {} if knobs.limit else dataset.counts
+        lesion_values = dataset.lesion_values
     with whole_folder(RAW) as raw:
         archives = {
             split: put(split, images, masks, raw, limit=knobs.limit, layout=layout)
@@ -47,6 +48,7 @@ def main() -> None:
         }
         pairs = find_pairs(archives, layout)
         table = pd.DataFrame([asdict(pair) for pair in pairs])
+        table["lesion_values"] = " ".join(map(str, lesion_values))
         counts = table["split"].value_counts(sort=False)
         for split, count in expected.items():
             if counts[split] != count:

@@ -4,10 +4,11 @@ reads   raw/
 writes  arrays/: <split>_images.npy (uint8 N×H×W×3), <split>_masks.npy (uint8 N×H×W of 0 and 1),
         index.csv (one row a pair, in the arrays' order), rejected.csv (what could not be used);
         metrics/data.json and metrics/data.csv, what is in the data set
-knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks, max_rejected
-        (params.yaml)
+knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks, max_rejected,
+        max_empty (params.yaml)
 """
 
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -20,9 +21,11 @@ from lesion.convert import Converted, convert
 from lesion.duplicates import NearPairs, near_pairs
 from lesion.errors import ImageError, InputError
 from lesion.files import whole_folder, write_csv, write_json
+from lesion.masks import READING_COLUMNS, Reading
 from lesion.parallel import in_order
 from lesion.placement import PLACEMENT_COLUMNS
 from lesion.progress import Progress
+from lesion.readings import Evidence, settle
 from lesion.report import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
 from lesion.splits import SPLITS, assign_splits
 
@@ -42,13 +45,15 @@ def main() -> None:
         write_csv(REPORT_TABLE, table[COLUMNS])
         write_json(REPORT, report)
         require_usable(table, knobs.max_rejected)
+        require_lesions(table, knobs.max_empty)
 
         kept = table[table["state"] == KEPT]
         for split in SPLITS:
             rows = kept.loc[kept["split"] == split, "row"]
             for kind, file in (("images", images), ("masks", masks)):
                 file.save(array_path(folder, split, kind), rows)
-        write_csv(folder / INDEX, kept[[*pairs.columns, "height", "width", *PLACEMENT_COLUMNS]])
+        columns = [*pairs.columns, "height", "width", *PLACEMENT_COLUMNS, *READING_COLUMNS]
+        write_csv(folder / INDEX, kept[columns])
         rejected = table[table["state"] == REJECTED]
         write_csv(folder / "rejected.csv", rejected[["id", "split", "reason"]])
     say(report)
@@ -73,33 +78,55 @@ def convert_all(
 
     Returns `pairs` with measurements and the row in those files, and which nearly equal each other.
     """
-    records, hashes = [], []
-    with ArchiveReader(RAW) as archives, Progress("preprocess", len(pairs), "images") as progress:
+    rows, records, hashes = list(pairs.itertuples(index=False)), {}, {}
+    evidence: dict[int, Evidence] = {}
+    with ArchiveReader(RAW) as archives:
 
-        def convert_pair(pair: tuple) -> Converted | str:
+        def convert_pair(at: int, reading: Reading | None = None) -> Converted | str:
+            pair = rows[at]
             try:
                 image = archives.read(pair.image_archive, pair.image)
                 mask = archives.read(pair.mask_archive, pair.mask)
-                return convert(image, mask, knobs.resize, knobs.image_size)
+                values = [int(value) for value in pair.lesion_values.split()]
+                return convert(image, mask, knobs.resize, knobs.image_size, reading, values)
             except ImageError as error:
                 return str(error)
 
-        for result in in_order(convert_pair, pairs.itertuples(index=False)):
+        def record(at: int, result: Converted | str) -> None:
             if isinstance(result, str):
-                records.append({"state": REJECTED, "reason": result})
-            else:
-                records.append({"state": KEPT, "row": len(hashes), **result.measurements()})
-                images.append(result.image)
-                masks.append(result.mask)
-                hashes.append(result.hash)
-            progress.update()
-    columns = dict.fromkeys([*pairs.columns, "row", *COLUMNS, *PLACEMENT_COLUMNS])
-    table = pairs.join(pd.DataFrame(records, index=pairs.index)).reindex(columns=list(columns))
+                records[at] = {"state": REJECTED, "reason": result}
+                hashes.pop(at, None)
+                return
+            row = images.append(result.image)
+            masks.append(result.mask)
+            hashes[at] = result.hash
+            values = " and ".join(map(str, evidence[at].values.levels))
+            records[at] = {"state": KEPT, "row": row, "values": values, **result.measurements()}
+
+        with Progress("preprocess", len(rows), "images") as progress:
+            for at, result in enumerate(in_order(convert_pair, range(len(rows)))):
+                if isinstance(result, Converted):
+                    where = rows[at].id, rows[at].mask_archive
+                    evidence[at] = Evidence(*where, result.reading, result.values, result.turn)
+                record(at, result)
+                progress.update()
+        # What a pair does not tell by itself, the others do.
+        settled = dict(zip(evidence, settle(list(evidence.values())), strict=True))
+        changed = [at for at, reading in settled.items() if reading != evidence[at].reading]
+        again = [at for at in changed if isinstance(settled[at], Reading)]
+        for at in set(changed).difference(again):
+            record(at, f"mask: {settled[at]}")
+        results = in_order(lambda at: convert_pair(at, settled[at]), again)
+        for at, result in zip(again, results, strict=True):
+            record(at, result)
+    found = pd.DataFrame([records[at] for at in range(len(rows))], index=pairs.index)
+    columns = ["row", "values", *COLUMNS, *PLACEMENT_COLUMNS, *READING_COLUMNS]
+    table = pairs.join(found).reindex(columns=list(dict.fromkeys([*pairs.columns, *columns])))
     whole_numbers = dict.fromkeys(
-        ["row", "height", "width", "twin_bits", *PLACEMENT_COLUMNS], "Int64"
+        ["row", "height", "width", "twin_bits", "mask_turn", *PLACEMENT_COLUMNS], "Int64"
     )
     table = table.astype({"twin": "str", "twin_split": "str", **whole_numbers})
-    return table, near_pairs(hashes)
+    return table, near_pairs([hashes[at] for at in sorted(hashes)])
 
 
 def assign(table: pd.DataFrame, near: NearPairs, knobs: params.PreprocessParams) -> pd.DataFrame:
@@ -144,6 +171,26 @@ def require_usable(table: pd.DataFrame, max_rejected: float) -> None:
                 f"{RAW}: none of {len(table)} pairs falls into the {split} split; expected at "
                 "least one: add pairs, or change val_fraction, test_fraction or split_seed"
             )
+
+
+def require_lesions(table: pd.DataFrame, max_empty: float) -> None:
+    """Stops where more than that share of a split's masks has no lesion, or is all lesion.
+
+    One mask alone, beside others that are not so, never stops a split, however small.
+    """
+    for split, note in product(SPLITS, ("no lesion", "all lesion")):
+        kept = table[(table["split"] == split) & (table["state"] == KEPT)]
+        such = kept[kept["notes"].str.split("; ").map(lambda notes, note=note: note in notes)]
+        if len(such) <= max_empty * len(kept) or len(such) <= min(1, len(kept) - 1):
+            continue
+        values = such["values"].value_counts().head(3)
+        said = ", ".join(f"{value} in {count}" for value, count in values.items())
+        raise InputError(
+            f"{RAW}: {len(such)} of {len(kept)} masks of the {split} split have {note}, the first "
+            f"being {such['id'].iloc[0]} (their values: {said}); look at them: lesion_values in "
+            "datasets.yaml says which values are lesion, and max_empty allows a share of such "
+            f"masks (now {max_empty})"
+        )
 
 
 def say(report: dict) -> None:

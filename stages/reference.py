@@ -17,7 +17,8 @@ from lesion.arrays import INDEX, load_index
 from lesion.cli import run
 from lesion.errors import ImageError, InputError
 from lesion.files import write_csv
-from lesion.images import decode_image, open_mask, resize_image, resize_levels, resize_mask
+from lesion.images import decode_image, resize_image, resize_levels, resize_mask
+from lesion.masks import Reading, open_mask
 from lesion.parallel import in_order
 from lesion.progress import Progress
 from lesion.references import REFERENCES
@@ -68,7 +69,8 @@ def measure_all(index: pd.DataFrame) -> list[dict[str, object]]:
                 )
             )
             try:
-                return measure(image, mask, (int(row.height), int(row.width)))
+                shape = (int(row.height), int(row.width))
+                return measure(image, mask, shape, Reading.from_row(row))
             except ImageError as error:
                 raise ImageError(f"{RAW}: {row.id}: {error}") from None
 
@@ -78,15 +80,17 @@ def measure_all(index: pd.DataFrame) -> list[dict[str, object]]:
     return records
 
 
-def measure(image_file: bytes, mask_file: bytes, shape: tuple[int, int]) -> dict[str, object]:
-    """Traits of an image, and Dice and IoU of each reference, by column.
+def measure(
+    image_file: bytes, mask_file: bytes, shape: tuple[int, int], reading: Reading
+) -> dict[str, object]:
+    """Traits of an image, and Dice and IoU of each reference, by column; the mask by `reading`.
 
     Raises:
         ImageError: one of the files is no whole image, or not of `shape`, height and width.
     """
     scale = min(1.0, SIDE / max(shape))
     reduced = tuple(max(1, round(length * scale)) for length in shape)
-    photograph, mask = decode_image(image_file, reduced), open_mask(mask_file)
+    photograph, mask = decode_image(image_file, reduced), open_mask(mask_file, reading)
     for what, found in (("image", photograph.shape), ("mask", mask.shape)):
         if found != shape:
             raise ImageError(

@@ -13,32 +13,14 @@ from PIL import ExifTags, Image
 
 from lesion import images
 from lesion.errors import ImageError
-from lesion.images import (
-    decode_image,
-    decode_mask,
-    encode_mask,
-    open_mask,
-    resize_image,
-    resize_levels,
-    resize_mask,
-)
+from lesion.images import decode_image, encode_mask, resize_image, resize_levels, resize_mask
+from lesion.masks import decode_mask, open_mask
 from lesion.synthetic import lesion_image
+from picture_files import ORIENTATIONS, encoded, exif, jpeg, png, stored
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 HEIGHT, WIDTH = 30, 44
-# What the EXIF standard says of each number: where the stored row 0 and column 0 are in the
-# upright picture.
-ORIENTATIONS = {
-    1: ("top", "left"),
-    2: ("top", "right"),
-    3: ("bottom", "right"),
-    4: ("bottom", "left"),
-    5: ("left", "top"),
-    6: ("right", "top"),
-    7: ("right", "bottom"),
-    8: ("left", "bottom"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,38 +31,6 @@ def photograph() -> np.ndarray:
 @pytest.fixture(scope="module")
 def large() -> np.ndarray:
     return lesion_image(0, 200, 280)[0]
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def jpeg(array: np.ndarray, **options: object) -> bytes:
-    return encoded(Image.fromarray(array), "JPEG", **options)
-
-
-def png(array: np.ndarray, **options: object) -> bytes:
-    return encoded(Image.fromarray(array), "PNG", **options)
-
-
-def stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """The pixels of a file with that EXIF orientation which shows `upright`."""
-    row, column = ORIENTATIONS[orientation]
-    if row in ("left", "right"):
-        upright = upright.swapaxes(0, 1)
-    if row in ("bottom", "right"):
-        upright = upright[::-1]
-    if column in ("bottom", "right"):
-        upright = upright[:, ::-1]
-    return np.ascontiguousarray(upright)
-
-
-def exif(orientation: object) -> Image.Exif:
-    values = Image.Exif()
-    values[ExifTags.Base.Orientation] = orientation
-    return values
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -208,22 +158,10 @@ def test_16_bit_png_keeps_its_brightness_and_is_noted(channels, notes):
     assert np.abs(image.pixels[..., 0].astype(int) - ramp // 257).max() <= 1
 
 
-def test_16_bit_mask_is_cut_at_half_of_its_range():
-    grey = np.array([[0, 200, 32000, 33500, 65535]], np.uint16)
-    _, content = cv2.imencode(".png", grey)
-    assert decode_mask(content.tobytes()).tolist() == [[False, False, False, True, True]]
-
-
-@pytest.mark.parametrize("lesion", [1, 255])
-def test_16_bit_mask_that_holds_8_bit_values_is_taken_as_8_bit(lesion):
-    _, content = cv2.imencode(".png", np.array([[0, lesion, 0]], np.uint16))
-    assert decode_mask(content.tobytes()).tolist() == [[False, True, False]]
-
-
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_32_bits_a_pixel_are_refused(dtype):
     content = encoded(Image.fromarray(np.ones((8, 8), dtype)), "TIFF")
-    assert "32 bits" in refusal(content) and "32 bits" in mask_refusal(content)
+    assert "32 bits" in refusal(content)
 
 
 def smallest_eighth(shape: tuple[int, int], at_least: tuple[int, int]) -> tuple[int, int]:
@@ -294,16 +232,6 @@ def test_a_turned_jpeg_comes_whole_where_its_size_is_no_multiple_of_eight(orient
     content = jpeg(stored(picture, orientation), exif=exif(orientation))
     reduced = decode_image(content, (40, 51)).pixels.shape[:2]
     assert reduced == ((40, 51) if orientation == 1 else (160, 204))
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_mask_is_turned_upright_too(orientation):
-    _, mask = lesion_image(2, HEIGHT, WIDTH)
-    levels = stored(mask.astype(np.uint8) * 255, orientation)
-    for content in (png(levels, exif=exif(orientation)), jpeg(levels, exif=exif(orientation))):
-        upright = open_mask(content)
-        assert upright.shape == (HEIGHT, WIDTH)
-        assert np.mean(decode_mask(content) != mask) < 0.01
 
 
 @pytest.mark.parametrize("number", [0, 9, 300, "6"])
@@ -476,7 +404,8 @@ def test_stray_bytes_in_a_progressive_jpeg_and_in_a_mask_are_accepted_with_a_not
     image = decode_image(with_stray_bytes(content))
     assert image.notes == ("harmless JPEG warning",)
     assert np.array_equal(image.pixels, decode_image(content).pixels)
-    assert "harmless JPEG warning" in open_mask(with_stray_bytes(content)).notes
+    mask = jpeg(lesion_image(1, HEIGHT, WIDTH)[1].astype(np.uint8) * 255)
+    assert "harmless JPEG warning" in open_mask(with_stray_bytes(mask)).notes
 
 
 @pytest.mark.parametrize("slip", [with_stray_bytes, with_meaningless_scan_header])
@@ -519,56 +448,6 @@ def test_as_many_pixels_as_are_allowed_are_accepted(photograph, monkeypatch):
     assert decode_image(png(photograph)).shape == (HEIGHT, WIDTH)
     monkeypatch.setattr(images, "MOST_PIXELS", HEIGHT * WIDTH - 1)
     assert refusal(png(photograph)).startswith("44×30 pixels")
-
-
-def test_mask_is_true_above_128():
-    grey = np.array([[0, 1, 128, 129, 254, 255]], np.uint8)
-    mask = decode_mask(png(grey))
-    assert mask.dtype == bool
-    assert mask.tolist() == [[False, False, False, True, True, True]]
-    assert open_mask(png(grey)).notes == ("mask of several values",)
-
-
-def test_mask_of_0_and_1_is_true_at_1_with_a_note():
-    grey = np.array([[0, 1, 1]], np.uint8)
-    for content in (png(grey), png(np.dstack([grey] * 3))):
-        assert decode_mask(content).tolist() == [[False, True, True]]
-        assert open_mask(content).notes == ("mask of 0 and 1",)
-
-
-@pytest.mark.parametrize(
-    ("value", "lesion", "notes"),
-    [
-        (0, False, ()),
-        (255, True, ()),
-        (1, True, ("mask of 0 and 1",)),
-        (2, False, ("mask of several values",)),
-        (128, False, ("mask of several values",)),
-        (129, True, ("mask of several values",)),
-    ],
-)
-def test_a_mask_of_one_value_is_all_lesion_or_none(value, lesion, notes):
-    mask = open_mask(png(np.full((3, 5), value, np.uint8)))
-    assert (np.asarray(mask.image) == 255 * lesion).all()
-    assert mask.lesion == 15 * lesion and mask.notes == notes and mask.shape == (3, 5)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK"])
-def test_mask_of_every_colour_mode_is_the_same(mode):
-    _, mask = lesion_image(2, HEIGHT, WIDTH)
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).convert(mode)
-    content = encoded(picture, "TIFF" if mode == "CMYK" else "PNG")
-    assert np.array_equal(decode_mask(content), mask)
-    assert open_mask(content).lesion == mask.sum()
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_mask_as_a_jpeg_is_cut_at_half_with_a_note(mode):
-    _, mask = lesion_image(2, HEIGHT, WIDTH)
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).convert(mode)
-    opened = open_mask(encoded(picture, "JPEG", quality=80))
-    assert opened.notes == ("mask of several values",)
-    assert np.mean((np.asarray(opened.image) == 255) != mask) < 0.01
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 5), (30, 44)])

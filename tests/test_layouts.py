@@ -21,7 +21,7 @@ from archive_server import write_registry
 from lesion.archives import ArchiveReader
 from lesion.datasets import load_datasets
 from lesion.errors import InputError
-from lesion.images import decode_mask
+from lesion.masks import decode_mask
 from lesion.members import pack
 from lesion.synthetic import lesion_image
 from project import SMALL, copy_of_stages, set_params

@@ -6,7 +6,8 @@ import pytest
 
 from lesion.archives import ArchiveReader, find_archives, find_pairs
 from lesion.errors import InputError
-from lesion.images import decode_image, decode_mask, encode_mask
+from lesion.images import decode_image, encode_mask
+from lesion.masks import decode_mask
 from lesion.pictures import read_picture
 
 

@@ -18,7 +18,8 @@ from lesion.archives import ArchiveReader
 from lesion.arrays import load_arrays, load_index
 from lesion.convert import convert
 from lesion.errors import InputError
-from lesion.images import decode_mask, encode_mask
+from lesion.images import encode_mask
+from lesion.masks import decode_mask
 from lesion.members import pack
 from lesion.placement import Placement, from_square
 from lesion.scores import Confusion

@@ -11,7 +11,8 @@ import pytest
 from lesion.archives import ArchiveReader, find_archives, find_pairs
 from lesion.convert import Converted, convert
 from lesion.duplicates import near_pairs, perceptual_hash
-from lesion.images import decode_image, decode_mask
+from lesion.images import decode_image
+from lesion.masks import decode_mask
 from lesion.parallel import in_order
 from lesion.placement import from_square, image_to_square, least_size, place
 from lesion.scores import Confusion

@@ -15,7 +15,8 @@ import reference
 from lesion import parallel
 from lesion.archives import ArchiveReader
 from lesion.errors import ImageError, InputError
-from lesion.images import decode_image, decode_mask, encode_mask, resize_image, resize_mask
+from lesion.images import decode_image, encode_mask, resize_image, resize_mask
+from lesion.masks import decode_mask
 from lesion.references import REFERENCES
 from lesion.scores import Confusion
 from lesion.synthetic import lesion_image

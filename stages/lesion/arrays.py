@@ -37,13 +37,17 @@ class RowFile:
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
         self._shape: tuple[int, ...] = ()
+        self._length = 0
 
-    def append(self, row: np.ndarray) -> None:
+    def append(self, row: np.ndarray) -> int:
+        """Takes an array; returns its position, 0 being that of the first."""
         self._shape = row.shape
         self._file.write(row.tobytes())
+        self._length += 1
+        return self._length - 1
 
     def save(self, path: Path, positions: Collection[int]) -> None:
-        """Writes a .npy file of the arrays at `positions`, 0 being the first that was appended.
+        """Writes a .npy file of the arrays at `positions`.
 
         None but the one that is being copied is in memory.
         """

@@ -1,6 +1,7 @@
 """One image and its mask, from the bytes of their files to what the network takes."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from lesion.duplicates import least_for_hash, perceptual_hash
 from lesion.errors import ImageError
-from lesion.images import Mask, Photograph, decode_image, open_mask
+from lesion.images import Photograph, decode_image
+from lesion.masks import Mask, Reading, Values, open_mask
 from lesion.placement import Placement, image_to_square, least_size, mask_to_square, place
+from lesion.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Converted:
 
     `image` is side×side×3 uint8 RGB, `mask` side×side uint8 of 0 and 1, `shape` the photograph's
     (height, width), `lesion_share` of its pixels, `colour` the mean red, green and blue (0 to 255),
-    `hash` 32 bytes.
+    `hash` 32 bytes. `reading` is how the mask was read; `values` and `turn` are what the pair says
+    of that itself, None where it was told, or where there is no question.
     """
 
     image: np.ndarray
@@ -30,9 +34,12 @@ class Converted:
     colour: tuple[float, float, float]
     hash: np.ndarray
     notes: tuple[str, ...]
+    reading: Reading
+    values: Values | None
+    turn: Turn | None
 
     def measurements(self) -> dict[str, object]:
-        """What the data report says of it, and where it was placed, by column."""
+        """What the data report says of it, and how it was placed and read, by column."""
         red, green, blue = self.colour
         return {
             "height": self.shape[0],
@@ -45,37 +52,94 @@ class Converted:
             "blue": round(blue, 2),
             "notes": "; ".join(self.notes),
             **self.placement.columns(),
+            **self.reading.columns(),
         }
 
 
-def convert(image_file: bytes, mask_file: bytes, policy: str, side: int) -> Converted:
+def convert(
+    image_file: bytes,
+    mask_file: bytes,
+    policy: str,
+    side: int,
+    reading: Reading | None = None,
+    lesion_values: Sequence[int] = (),
+) -> Converted:
     """Decodes, checks, measures and resizes a pair; `policy` is a name of lesion.placement.
 
+    The mask is read as `reading` says, else by what the pair tells, `lesion_values` being lesion.
+
     Raises:
-        ImageError: one of the files is no whole image, or they are of different sizes.
+        ImageError: one of the files is no whole image, or no mask, or they are of different sizes.
     """
     with _named("mask"):
-        mask = open_mask(mask_file)
+        mask = open_mask(mask_file, reading, lesion_values)
+    image = _image_for(mask, image_file, policy, side)
+    if image.shape != mask.shape and not reading:
+        mask = _otherwise(mask, image)
+        image = _image_for(mask, image_file, policy, side)
+    if image.shape != mask.shape:
+        (height, width), (mask_height, mask_width) = image.shape, mask.shape
+        raise ImageError(
+            f"image {width}×{height}, mask {mask_width}×{mask_height}; expected one size"
+        )
     height, width = mask.shape
     placement = place(policy, height, width, side)
-    least = np.maximum(least_size(placement, height, width), least_for_hash(mask.shape))
-    with _named("image"):
-        image = decode_image(image_file, tuple(least.tolist()))
-    if image.shape != mask.shape:
-        raise ImageError(_sizes_differ(image, mask))
+    square = image_to_square(image.pixels, placement, image.shape, side)
+    small = mask_to_square(mask.image, placement, side)
     notes = [*image.notes, *mask.notes]
+    if mask.reading.turn != mask.own_turn:
+        notes.append(
+            "mask turned as its image" if mask.own_turn == 1 else "mask not turned by its EXIF"
+        )
     if mask.lesion in (0, height * width):
         notes.append("all lesion" if mask.lesion else "no lesion")
-    square = image_to_square(image.pixels, placement, image.shape, side)
     return Converted(
         image=square,
-        mask=mask_to_square(mask.image, placement, side),
+        mask=small,
         shape=image.shape,
         placement=placement,
         lesion_share=mask.lesion / (height * width),
         colour=cv2.mean(square[placement.target.slices])[:3],
         hash=perceptual_hash(image.pixels, image.shape),
         notes=tuple(notes),
+        reading=mask.reading,
+        values=mask.values,
+        turn=None if reading else _turn(mask, image, square, small, placement),
+    )
+
+
+def _image_for(mask: Mask, image_file: bytes, policy: str, side: int) -> Photograph:
+    """The photograph, no larger than is needed where it has the shape of its mask."""
+    height, width = mask.shape
+    least = least_size(place(policy, height, width, side), height, width)
+    with _named("image"):
+        return decode_image(
+            image_file, tuple(np.maximum(least, least_for_hash(mask.shape)).tolist())
+        )
+
+
+def _otherwise(mask: Mask, image: Photograph) -> Mask:
+    """The mask turned as the photograph, or not as its own EXIF says, if only so they fit."""
+    ways = [image.turn] if mask.exif in (None, 1) else [1]
+    fitting = (mask.turned(turn) for turn in ways if turn != mask.reading.turn)
+    return next((each for each in fitting if each.shape == image.shape), mask)
+
+
+def _turn(
+    mask: Mask, image: Photograph, square: np.ndarray, small: np.ndarray, placement: Placement
+) -> Turn | None:
+    """What tells how the mask was drawn, where EXIF turns the photograph and not the mask."""
+    if image.turn == 1 or mask.exif not in (None, 1):
+        return None
+    if mask.reading.turn == image.turn:
+        return Turn(image.turn, math.inf)
+    turned = mask.turned(image.turn)
+    if turned.shape != mask.shape:
+        return Turn(image.turn, -math.inf)
+    shown = placement.target.slices
+    other = mask_to_square(turned.image, placement, len(square))
+    return Turn.compared(
+        image.turn, square[shown], small[shown], other[shown], declared=mask.exif == 1
     )
 
 
@@ -86,11 +150,3 @@ def _named(which: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{which}: {error}") from None
-
-
-def _sizes_differ(image: Photograph, mask: Mask) -> str:
-    (height, width), (mask_height, mask_width) = image.shape, mask.shape
-    text = f"image {width}×{height}, mask {mask_width}×{mask_height}; expected one size"
-    if "turned by EXIF" in image.notes and image.shape == mask.shape[::-1]:
-        text += ": the image is turned by its EXIF orientation, the mask is not"
-    return text

@@ -101,8 +101,9 @@ class Dataset(_Entry):
 
     `base_url` is the address that the archives' names are appended to, `mirrors` are others that
     hold the same files; `obtain` says how to come by what cannot be downloaded. How files are named
-    is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`).
-    `overlaps` says which images it shares with other data sets.
+    is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`). Where
+    masks have more than two values, `lesion_values` are those that mean lesion. `overlaps` says
+    which images it shares with other data sets.
     """
 
     title: str
@@ -116,6 +117,7 @@ class Dataset(_Entry):
     mask_suffix: str = MASK_SUFFIX
     ignore: list[str] = []
     folders_in_id: Annotated[int, Field(ge=0)] = 0
+    lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
     train: Split
     validation: Split | None = None
     test: Split | None = None

@@ -31,8 +31,8 @@ cv2.setNumThreads(1)  # images are shared out among threads already; parallel.py
 # all else that it warns of is damage.
 _HARMLESS = ("extraneous bytes before marker", "Invalid SOS parameters")
 _SEQUENTIAL, _SCAN = (0xC0, 0xC1), 0xDA  # JPEG markers
-_WARNED = "harmless JPEG warning"
-_JPEG = ("JPEG", "MPO")  # MPO: several pictures, the first of which is the photograph
+WARNED = "harmless JPEG warning"
+JPEG = ("JPEG", "MPO")  # MPO: several pictures, the first of which is the photograph
 # EXIF orientation: what to do with the stored pixels, so that the picture stands upright.
 _UPRIGHT = {
     2: lambda pixels: pixels[:, ::-1],
@@ -49,29 +49,14 @@ _UPRIGHT = {
 class Photograph:
     """An upright photograph, H×W×3 uint8 RGB, perhaps smaller than its full (height, width).
 
-    `notes` say what was unusual about its file.
+    `notes` say what was unusual about its file; `turn` is the EXIF orientation of its stored
+    pixels, 1 to 8, 1 being upright.
     """
 
     pixels: np.ndarray
     shape: tuple[int, int]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A mask in full size as a grey image of 0 and 255 only, and what was unusual about its file.
-
-    `lesion` is the number of its pixels that are 255.
-    """
-
-    image: Image.Image
-    lesion: int
-    notes: tuple[str, ...]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width)"""
-        return self.image.size[::-1]
+    turn: int = 1
 
 
 def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Photograph:
@@ -84,66 +69,44 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
     Raises:
         ImageError: the content is no image, or not a whole one.
     """
-    with _opened(content) as image:
-        turn = _orientation(image)
-        upright, on_its_side = _UPRIGHT.get(turn), 5 <= turn <= 8
+    with opened(content) as image:
+        turn = exif_turn(image) or 1
+        by = turn if gives_stored_pixels(image) else 1
+        on_its_side = 5 <= by <= 8
         notes = [*_colour_notes(image, content)]
-        if upright:
+        if by != 1:
             notes.append("turned by EXIF")
         if _has_damaged_exif(image):
             notes.append("damaged EXIF")
-        if image.format in _JPEG:
+        if image.format in JPEG:
             least = at_least or (0, 0)
-            if upright and any(length % 8 for length in image.size):
+            if by != 1 and any(length % 8 for length in image.size):
                 least = (0, 0)  # turned, the pixels that are filled in part would be the first
-            pixels, warned = _decode_jpeg(content, "RGB", least[::-1] if on_its_side else least)
-            notes += [_WARNED] * warned
+            pixels, warned = decode_jpeg(content, "RGB", least[::-1] if on_its_side else least)
+            notes += [WARNED] * warned
         else:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
-        if upright:
-            pixels = np.ascontiguousarray(upright(pixels))
+        pixels = upright(pixels, by)
         shape = image.size if on_its_side else image.size[::-1]
-        return Photograph(pixels, shape, tuple(notes))
+        return Photograph(pixels, shape, tuple(notes), turn)
 
 
-def open_mask(content: bytes) -> Mask:
-    """A mask: lesion where the grey value is above 128 of 255, as in the challenge's scorer.
-
-    Where all values are 0 or 1, lesion is 1.
-
-    Notes say what was unusual, such as other values than 0 and 255.
-
-    Raises:
-        ImageError: the content is no image, or not a whole one.
-    """
-    with _opened(content) as image:
-        notes = []
-        if image.format in _JPEG:
-            levels, warned = _decode_jpeg(content, "GRAY")
-            grey = Image.fromarray(levels[..., 0])
-            notes += [_WARNED] * warned
-        else:
-            grey = _eight_bits(image)
-            grey = grey if grey.mode == "L" else grey.convert("L")
-        if upright := _UPRIGHT.get(_orientation(image)):
-            grey = Image.fromarray(np.ascontiguousarray(upright(np.asarray(grey))))
-        counts = grey.histogram()
-        if counts[0] + counts[255] < sum(counts):
-            binary = counts[0] + counts[1] == sum(counts)
-            notes.append("mask of 0 and 1" if binary else "mask of several values")
-            half = 0 if binary else 128
-            grey = grey.point([255 if value > half else 0 for value in range(256)])
-            counts = grey.histogram()
-        return Mask(grey, counts[255], tuple(notes))
+def exif_turn(image: Image.Image) -> int | None:
+    """EXIF's orientation of a file's stored pixels, 1 to 8; None where it tells none."""
+    if _has_damaged_exif(image):
+        return None
+    number = image.getexif().get(ExifTags.Base.Orientation)
+    return number if number == 1 or number in _UPRIGHT else None
 
 
-def decode_mask(content: bytes) -> np.ndarray:
-    """A mask as `open_mask` understands it, H×W bool: True in the lesion.
+def gives_stored_pixels(image: Image.Image) -> bool:
+    """Whether the stored pixels are what Pillow gives: it turns those of a TIFF itself."""
+    return image.format != "TIFF"
 
-    Raises:
-        ImageError: the content is no image, or not a whole one.
-    """
-    return np.asarray(open_mask(content).image) > 127
+
+def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Stored pixels, H×W or H×W×3, turned upright as that EXIF orientation says."""
+    return np.ascontiguousarray(_UPRIGHT[turn](pixels)) if turn in _UPRIGHT else pixels
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -184,7 +147,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[Image.Image]:
+def opened(content: bytes) -> Iterator[Image.Image]:
     """The image with its header read and nothing decoded; failures become ImageError."""
     try:
         with Image.open(io.BytesIO(content), formats=KINDS) as image:
@@ -220,7 +183,7 @@ def _require_whole_png(content: bytes) -> None:
         start = end + 4
 
 
-def _decode_jpeg(
+def decode_jpeg(
     content: bytes, colours: str, at_least: tuple[int, int] = (0, 0)
 ) -> tuple[np.ndarray, bool]:
     """Pixels, H×W×(1 or 3) uint8, and whether the decoder warned of something harmless."""
@@ -260,14 +223,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         levels = np.asarray(image)
         return Image.fromarray((levels >> 8 if levels.max() > 255 else levels).astype(np.uint8))
     return image
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 to 8; 1 is upright, and what is taken where there is none."""
-    if image.format == "TIFF" or _has_damaged_exif(image):  # Pillow turns a TIFF
-        return 1
-    number = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return number if number in _UPRIGHT else 1
 
 
 def _has_damaged_exif(image: Image.Image) -> bool:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from lesion.archives import ArchiveReader
 from lesion.errors import ImageError
-from lesion.images import decode_mask
+from lesion.masks import Reading, decode_mask
 from lesion.placement import Placement, from_square
 
 
@@ -28,7 +28,8 @@ class Originals:
         """
         found = self.rows[row]
         try:
-            mask = decode_mask(self.archives.read(found.mask_archive, found.mask))
+            content = self.archives.read(found.mask_archive, found.mask)
+            mask = decode_mask(content, Reading.from_row(found))
         except ImageError as error:
             raise ImageError(f"{found.mask_archive}: {found.mask}: {error}") from None
         if mask.shape != (found.height, found.width):

@@ -48,6 +48,7 @@ class PreprocessParams(StageParams):
     split_seed: Seed
     drop_leaks: bool
     max_rejected: Share
+    max_empty: Strength
 
 
 class ReferenceParams(StageParams):

@@ -7,7 +7,8 @@ import numpy as np
 
 from lesion.archives import ArchiveReader
 from lesion.errors import InputError
-from lesion.images import decode_image, decode_mask, resize_image, resize_mask
+from lesion.images import decode_image, resize_image, resize_mask
+from lesion.masks import Reading, decode_mask
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def read_picture(row: object, archives: ArchiveReader, predictions: Path, longes
     scale = min(1, longest / max(row.height, row.width))
     height, width = (max(1, round(length * scale)) for length in (row.height, row.width))
     image = decode_image(archives.read(row.image_archive, row.image), at_least=(height, width))
-    truth = decode_mask(archives.read(row.mask_archive, row.mask))
+    truth = decode_mask(archives.read(row.mask_archive, row.mask), Reading.from_row(row))
     path = predictions / row.split / f"{row.id}_segmentation.png"
     try:
         prediction = decode_mask(path.read_bytes())
