@@ -265,7 +265,7 @@ def _notes(levels: Levels, named: bool) -> Iterator[str]:
     channel = "" if levels.channel == "grey" else f"{levels.channel} "
     present = levels.present
     if named:
-        yield "mask by lesion_values"
+        yield "mask by lesion values"
     elif len(present) > 2:
         yield f"mask of several {channel}values"
     elif channel or set(present) - {0, 255}:
@@ -310,6 +310,6 @@ def _disputed(levels: Levels, low: int, high: int) -> str:
 def _alone(level: int) -> str:
     return (
         f"{level} is the only value that it has areas of, and no other mask tells whether that is "
-        f"skin or lesion; expected 0 or 255; if it is lesion, say `lesion_values: [{level}]` in the "
-        "data set's entry in datasets.yaml"
+        f"skin or lesion; expected 0 or 255; if it is lesion, say `lesion_values: [{level}]` in "
+        "the data set's entry in datasets.yaml"
     )
