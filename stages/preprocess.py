@@ -178,15 +178,16 @@ def require_lesions(table: pd.DataFrame, max_empty: float) -> None:
 
     One mask alone, beside others that are not so, never stops a split, however small.
     """
+    kept = table[table["state"] == KEPT]
     for split, note in product(SPLITS, ("no lesion", "all lesion")):
-        kept = table[(table["split"] == split) & (table["state"] == KEPT)]
-        such = kept[kept["notes"].str.split("; ").map(lambda notes, note=note: note in notes)]
-        if len(such) <= max_empty * len(kept) or len(such) <= min(1, len(kept) - 1):
+        of_split = kept[kept["split"] == split]
+        such = of_split[[note in notes.split("; ") for notes in of_split["notes"]]]
+        if len(such) <= max_empty * len(of_split) or len(such) <= min(1, len(of_split) - 1):
             continue
         values = such["values"].value_counts().head(3)
         said = ", ".join(f"{value} in {count}" for value, count in values.items())
         raise InputError(
-            f"{RAW}: {len(such)} of {len(kept)} masks of the {split} split have {note}, the first "
+            f"{RAW}: {len(such)} of {len(of_split)} masks of the {split} split have {note}, the first "
             f"being {such['id'].iloc[0]} (their values: {said}); look at them: lesion_values in "
             "datasets.yaml says which values are lesion, and max_empty allows a share of such "
             f"masks (now {max_empty})"

@@ -1,39 +1,29 @@
 import io
+import math
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 
 from lesion.convert import Converted, convert
 from lesion.duplicates import perceptual_hash
 from lesion.errors import ImageError
 from lesion.images import encode_mask, resize_image, resize_mask
+from lesion.masks import READING_COLUMNS, Reading
 from lesion.placement import PLACEMENT_COLUMNS, place
 from lesion.report import COLUMNS
 from lesion.synthetic import lesion_image
+from picture_files import exif, png, stored
 
 HEIGHT, WIDTH = 60, 84
-
-
-def png(array: np.ndarray, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", **options)
-    return buffer.getvalue()
 
 
 def jpeg(array: np.ndarray, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "JPEG", quality=95, **options)
     return buffer.getvalue()
-
-
-def turned_right() -> Image.Exif:
-    """EXIF of a picture that is shown upright when turned right by a quarter."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    return exif
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +108,7 @@ def test_a_lesion_of_a_single_pixel_is_a_lesion(pair):
 def test_notes_of_image_mask_and_lesion_come_in_this_order(pair):
     grey = cv2.cvtColor(pair[0], cv2.COLOR_RGB2GRAY)
     result = convert(png(grey), png(np.ones((HEIGHT, WIDTH), np.uint8)), "stretch", 32)
-    assert result.notes == ("grey", "mask of 0 and 1", "all lesion")
+    assert result.notes == ("grey", "mask of 1", "no lesion")
 
 
 def test_image_and_mask_of_different_sizes_are_refused_with_both_sizes(pair):
@@ -127,21 +117,40 @@ def test_image_and_mask_of_different_sizes_are_refused_with_both_sizes(pair):
     assert text == f"image {WIDTH}×{HEIGHT}, mask {WIDTH}×{HEIGHT - 1}; expected one size"
 
 
-def test_a_mask_that_was_not_turned_with_its_image_is_refused_and_the_reason_told(pair):
+@pytest.mark.parametrize("policy", ["stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_that_fits_the_stored_pixels_alone_is_turned_as_its_image(policy, orientation):
+    image, mask = lesion_image(4, 120, 168)
+    content = jpeg(stored(image, orientation), exif=exif(orientation))
+    result = convert(content, encode_mask(stored(mask, orientation)), policy, 32)
+    upright = convert(content, encode_mask(mask), policy, 32)
+    assert result.notes == ("turned by EXIF", "mask turned as its image")
+    assert upright.notes == ("turned by EXIF",)
+    assert (result.reading.turn, result.turn.favour) == (orientation, math.inf)
+    assert (upright.reading.turn, upright.turn.favour) == (1, -math.inf)
+    assert np.array_equal(result.mask, upright.mask)
+    assert np.array_equal(result.image, upright.image)
+
+
+def test_a_mask_whose_own_exif_does_not_fit_is_left_as_it_is_stored(pair):
     image, mask = pair
-    text = refusal(jpeg(image, exif=turned_right()), encode_mask(mask))
-    assert f"image {HEIGHT}×{WIDTH}, mask {WIDTH}×{HEIGHT}" in text
-    assert text.endswith("the image is turned by its EXIF orientation, the mask is not")
-    text = refusal(jpeg(image, exif=turned_right()), encode_mask(mask[:-1]))
-    assert "EXIF" not in text
-    assert "EXIF" not in refusal(png(image), encode_mask(mask.T))
+    content = png(mask.astype(np.uint8) * 255, exif=exif(6))
+    result = convert(png(image), content, "stretch", 32)
+    assert result.notes == ("mask not turned by its EXIF",)
+    assert np.array_equal(result.mask, convert(png(image), encode_mask(mask), "stretch", 32).mask)
+
+
+def test_a_mask_that_fits_in_neither_way_is_refused(pair):
+    image, mask = pair
+    text = refusal(jpeg(image, exif=exif(6)), encode_mask(mask[:-1]))
+    assert text == f"image {HEIGHT}×{WIDTH}, mask {WIDTH}×{HEIGHT - 1}; expected one size"
+    assert refusal(png(image), encode_mask(mask.T)).endswith("expected one size")
 
 
 @pytest.mark.parametrize("policy", ["stretch", "letterbox", "crop"])
 def test_an_image_turned_by_exif_fits_its_upright_mask(policy):
     image, mask = lesion_image(4, 120, 168)
-    stored = np.ascontiguousarray(np.rot90(image))  # left by a quarter
-    result = convert(jpeg(stored, exif=turned_right()), encode_mask(mask), policy, 32)
+    result = convert(jpeg(stored(image, 6), exif=exif(6)), encode_mask(mask), policy, 32)
     upright = convert(jpeg(image), encode_mask(mask), policy, 32)
     assert result.notes == ("turned by EXIF",) and result.shape == (120, 168)
     assert np.abs(result.image.astype(int) - upright.image).mean() < 2
@@ -167,6 +176,9 @@ def test_measurements_are_known_columns_of_the_report():
         colour=(100.0, 50.0, 25.126),
         hash=np.zeros(32, np.uint8),
         notes=("grey", "no lesion"),
+        reading=Reading("grey", ((1, 1), (3, 255)), 6),
+        values=None,
+        turn=None,
     )
     values = converted.measurements()
     assert (values["height"], values["width"]) == (30, 40)
@@ -176,4 +188,5 @@ def test_measurements_are_known_columns_of_the_report():
     assert values["brightness"] == pytest.approx(brightness, abs=0.01)
     assert values["notes"] == "grey; no lesion"
     assert [values[name] for name in PLACEMENT_COLUMNS] == [8, 0, 24, 24, 0, 0, 16, 16]
-    assert values.keys() <= {*COLUMNS, *PLACEMENT_COLUMNS}
+    assert [values[name] for name in READING_COLUMNS] == ["grey", "1-1 3-255", 6]
+    assert values.keys() <= {*COLUMNS, *PLACEMENT_COLUMNS, *READING_COLUMNS}

@@ -240,6 +240,9 @@ def test_an_archive_that_holds_images_and_masks_is_one_archive() -> None:
         ("https://example.org", "file://example.org", "small.base_url: "),
         ("[https://example.net/]", "[example]", "small.mirrors.0: "),
         ('["Somebody"]', "Somebody", "small.cite: "),
+        ("train:", "lesion_values: 1\n  train:", "small.lesion_values: found 1"),
+        ("train:", "lesion_values: [-1]\n  train:", "small.lesion_values.0: found -1"),
+        ("train:", "lesion_values: [red]\n  train:", "small.lesion_values.0: found 'red'"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_file_and_place(

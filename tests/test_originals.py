@@ -6,6 +6,7 @@ import pytest
 
 from lesion.archives import ArchiveReader
 from lesion.images import encode_mask
+from lesion.masks import Reading
 from lesion.members import pack
 from lesion.originals import Originals
 from lesion.placement import place
@@ -18,7 +19,8 @@ MASK[5:20, 10:44] = True
 def originals(request: pytest.FixtureRequest, tmp_path: Path):
     pack(tmp_path / "masks.zip", [("m/a.png", encode_mask(MASK))])
     row = {"id": "a", "height": 30, "width": 50, "mask_archive": "masks.zip", "mask": "m/a.png"}
-    index = pd.DataFrame([row | place(request.param, 30, 50, 16).columns()])
+    row |= place(request.param, 30, 50, 16).columns() | Reading("grey", ((129, 255),), 1).columns()
+    index = pd.DataFrame([row])
     with ArchiveReader(tmp_path) as archives:
         yield Originals(index, archives), request.param
 

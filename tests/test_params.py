@@ -11,7 +11,7 @@ from lesion.errors import InputError
 NUMBERS = ["image_size", "width", "depth", "epochs", "batch_size", "panel_images"]
 SEEDS = ["seed", "split_seed", "threads"]
 SHARES = ["val_fraction", "test_fraction", "max_rejected", "average_decay"]
-STRENGTHS = ["encoder_lr", "geometry", "colour", "hairs"]
+STRENGTHS = ["max_empty", "encoder_lr", "geometry", "colour", "hairs"]
 BOOLEANS = ["drop_leaks", "mirror", "tta"]
 CHOICES = {
     "resize": "stretch, letterbox, crop",

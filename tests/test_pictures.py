@@ -7,7 +7,7 @@ import pytest
 from lesion.archives import ArchiveReader, find_archives, find_pairs
 from lesion.errors import InputError
 from lesion.images import decode_image, encode_mask
-from lesion.masks import decode_mask
+from lesion.masks import decode_mask, open_mask
 from lesion.pictures import read_picture
 
 
@@ -16,10 +16,12 @@ def case(sample: Path, tmp_path: Path):
     """A row of an index, and a folder with its prediction: the true mask upside down."""
     pair = next(pair for pair in find_pairs(find_archives(sample)) if pair.split == "test")
     with ArchiveReader(sample) as archives:
-        truth = decode_mask(archives.read(pair.mask_archive, pair.mask))
+        mask = open_mask(archives.read(pair.mask_archive, pair.mask))
+    truth = np.asarray(mask.image) > 127
     (tmp_path / "test").mkdir()
     (tmp_path / f"test/{pair.id}_segmentation.png").write_bytes(encode_mask(truth[::-1]))
     row = {**vars(pair), "split": "test", "height": truth.shape[0], "width": truth.shape[1]}
+    row |= mask.reading.columns()
     return next(pd.DataFrame([row]).itertuples()), tmp_path
 
 

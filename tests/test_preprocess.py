@@ -361,7 +361,7 @@ def test_notes_are_counted_and_said(project):
     empty = Files(drawn(8).image, encode_mask(np.zeros((60, 80), bool)))
     both = Files(jpeg(lesion_image(9, 60, 80)[0][..., 0]), empty.mask)
     official(project, train={"A7": grey, "A8": empty, "A9": both})
-    said = project.run()
+    said = project.run(max_empty=0.4)
     assert said.splitlines()[1:] == [
         "note: 2 × grey (metrics/data.csv)",
         "note: 2 × no lesion (metrics/data.csv)",
@@ -369,6 +369,63 @@ def test_notes_are_counted_and_said(project):
     assert project.report["notes"] == {"grey": 2, "no_lesion": 2}
     notes = project.table["notes"].dropna()
     assert dict(notes) == {"A7": "grey", "A8": "no lesion", "A9": "grey; no lesion"}
+
+
+def even(seed: int, lesion: bool) -> Files:
+    return Files(drawn(seed).image, encode_mask(np.full((60, 80), lesion)))
+
+
+@pytest.mark.parametrize(("lesion", "words"), [(False, "no lesion"), (True, "all lesion")])
+@pytest.mark.parametrize("split", SPLITS)
+def test_more_masks_without_an_edge_than_max_empty_allows_stop_by_split(
+    project, split, lesion, words
+):
+    value = 255 * lesion
+    official(project, **{split: {f"E{n}": even(10 + n, lesion) for n in range(2)}})
+    text = project.refusal()
+    count = len(project.table[project.table["split"] == split])
+    assert f"2 of {count} masks of the {split} split have {words}, the first being E0" in text
+    assert f"(their values: {value} in 2)" in text and "lesion_values" in text
+    assert "max_empty allows" in text and "(now 0.1)" in text
+    assert not (project.folder / "arrays").exists() and project.report["pairs"] == 8
+    project.run(max_empty=2 / count)
+    assert len(project.ids[split]) == count
+
+
+def test_one_mask_without_a_lesion_stops_no_split_that_has_others(project):
+    official(project, validation={"E": even(10, False)}, test={"F": even(11, True)})
+    project.run(max_empty=0.0)
+
+
+def test_a_split_whose_only_mask_has_no_lesion_stops(project):
+    project.data(train={"A1": drawn(1)}, validation={"B1": drawn(2)}, test={"C1": even(3, False)})
+    assert "1 of 1 masks of the test split have no lesion" in project.refusal()
+    project.run(max_empty=1.0)
+
+
+def test_rows_and_hashes_go_together_where_pairs_are_read_again(project):
+    """Masks that the others decide are converted twice; one that nothing decides is dropped."""
+    grey = [np.where(decode_mask(drawn(n).mask), 200, 100).astype(np.uint8) for n in range(6)]
+    grey[1][:], grey[3][:] = 100, 50  # skin, and what nobody knows
+    pairs = {
+        f"A{n}": Files(drawn(n).image, cv2.imencode(".png", mask)[1].tobytes())
+        for n, mask in enumerate(grey)
+    }
+    project.data(train=pairs | {"A9": copied(4)}, validation={"B": copied(5)}, test={"C": drawn(7)})
+    project.run(max_rejected=0.5)
+    assert project.ids["train"] == ["A0", "A1", "A2", "A4", "A5", "A9"]
+    images, masks = load_arrays(Path("arrays"), "train")
+    for name, image, mask in zip(project.ids["train"], images, masks, strict=True):
+        files = pairs.get(name) or copied(4)
+        again = convert(files.image, files.mask, "stretch", 16)
+        assert np.array_equal(image, again.image)
+        assert np.array_equal(mask, np.zeros_like(mask) if name == "A1" else again.mask)
+    assert project.table["twin"].dropna().to_dict() == {
+        "A4": "A9",
+        "A9": "A4",
+        "A5": "B",
+        "B": "A5",
+    }
 
 
 def test_outputs_are_the_same_bytes_for_any_number_of_threads_and_again(project, monkeypatch):

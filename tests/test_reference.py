@@ -16,7 +16,7 @@ from lesion import parallel
 from lesion.archives import ArchiveReader
 from lesion.errors import ImageError, InputError
 from lesion.images import decode_image, encode_mask, resize_image, resize_mask
-from lesion.masks import decode_mask
+from lesion.masks import Reading, decode_mask
 from lesion.references import REFERENCES
 from lesion.scores import Confusion
 from lesion.synthetic import lesion_image
@@ -92,7 +92,8 @@ def test_one_pixel_at_the_edge_of_the_full_mask_is_enough_to_touch_it(monkeypatc
     image, _ = lesion_image(1, 60, 80)
     mask = np.zeros((60, 80), bool)
     mask[20:40, 20:40] = mask[pixel] = True
-    found = reference.measure(encode_image(image), encode_mask(mask), mask.shape)
+    reading = Reading("grey", ((129, 255),), 1)
+    found = reference.measure(encode_image(image), encode_mask(mask), mask.shape, reading)
     assert found["at_border"] == expected
 
 

@@ -265,7 +265,7 @@ def _notes(levels: Levels, named: bool) -> Iterator[str]:
     channel = "" if levels.channel == "grey" else f"{levels.channel} "
     present = levels.present
     if named:
-        yield "mask by lesion_values"
+        yield "mask by lesion values"
     elif len(present) > 2:
         yield f"mask of several {channel}values"
     elif channel or set(present) - {0, 255}:

@@ -59,7 +59,8 @@ def _require_one_meaning(pairs: Sequence[Evidence]) -> None:
                 meanings.setdefault(key, [None, None])[place] = pair
     for key, (skin, lesion) in meanings.items():
         if skin and lesion:
-            what = key[0] if len(set(key)) == 1 else f"the colour {key}"
+            channels = {skin.values.channel, lesion.values.channel}
+            what = key[0] if channels <= {"grey", "alpha"} else f"the colour {key}"
             said = " and ".join(
                 f"the mask of {pair.id} has the values {pair.values.levels[0]} and "
                 f"{pair.values.levels[1]}"
