@@ -89,12 +89,6 @@ def test_work_goes_on_where_nobody_reads_any_more(talker, options, closed):
     assert Path(f"{talker}.done").exists()
 
 
-def test_a_tool_whose_reader_has_seen_enough_says_nothing_about_it(tmp_path):
-    command = f"{sys.executable} {ROOT}/tools/compare.py --help | head -1; echo ${{PIPESTATUS[@]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, env=environment())
-    assert done.stdout.splitlines()[-1] == b"0 0" and done.stderr == b""
-
-
 def test_a_file_name_that_the_locale_cannot_hold_is_one_line(tmp_path):
     path = tmp_path / "writer.py"
     code = "from lesion.cli import in_project\nwith in_project():\n    open('L\\xe4sion', 'wb')\n"
