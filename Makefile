@@ -4,15 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-all lint sample mlflow
+.PHONY: repro repository test test-all lint sample mlflow experiments
 
-repro: $(VENV)/installed  ## run the whole pipeline
+repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
 
-test: $(VENV)/installed  ## run the tests, among them the whole pipeline in a fresh clone
+repository:  ## make this folder a git repository, which DVC needs, where it was downloaded as a ZIP
+	@git rev-parse --git-dir >/dev/null 2>&1 || { git init --quiet && git add --all && \
+	    echo "made a git repository of this folder; before experiments: git commit -m Start"; }
+
+test: $(VENV)/installed repository  ## run the tests, among them the whole pipeline in a fresh clone
 	python -m pytest
 
-test-all: $(VENV)/installed  ## also the tests that take minutes
+test-all: $(VENV)/installed repository  ## also the tests that take minutes
 	python -m pytest -m ""
 
 lint: $(VENV)/installed
@@ -23,7 +27,18 @@ sample: $(VENV)/installed  ## draw the synthetic sample again; the same images o
 	PYTHONPATH=stages python -m lesion.synthetic sample
 
 mlflow: $(VENV)/installed  ## show the runs in a browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	python tools/show_runs.py
+
+# Of about 200 columns those that people ask for: the parameters in which experiments differ, and
+# three scores. What has a dot or a slash is a score or a file; the words are other numbers, folders
+# and what `dvc queue status` says better. SHOW=--md or --csv is for other programs.
+OTHERS := .*[./]|Created|Executor|State|origin|pairs|rejected|left_out|near_duplicates|best_
+OTHERS := $(OTHERS)|arrays$$|raw$$|plots$$|predictions$$|pretrained$$|sample$$
+
+experiments: $(VENV)/installed  ## show DVC's experiments, the best on validation first
+	dvc exp show $(SHOW) --only-changed --hide-workspace --drop '$(OTHERS)' \
+	    --keep '(validation\.iou|test\.dice|test\.iou)$$' \
+	    --sort-by validation.iou --sort-order desc
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \

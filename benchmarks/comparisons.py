@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder with archives, as in data/")
+    parser.add_argument("data", type=Path, help="folder with archives, as in sample/")
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, metavar="CHANGE", default=CHANGES)
     parser.add_argument("--seeds", type=int, default=3)
@@ -190,7 +190,7 @@ def result(runs: Path, name: str, seed: int) -> Path:
 
 
 def measured(runs: Path, name: str, seed: int) -> dict:
-    return json.loads(result(runs, name, seed).read_text())
+    return json.loads(result(runs, name, seed).read_text(encoding="utf-8"))
 
 
 def prepare_arrays(data: Path, folder: Path, side: int) -> None:
@@ -199,8 +199,7 @@ def prepare_arrays(data: Path, folder: Path, side: int) -> None:
     values = BASE | {"image_size": side}
     unfinished = folder.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    stages_in(unfinished, **values)
-    (unfinished / "data").symlink_to(data.resolve())
+    stages_in(unfinished, **values, data=data.resolve())
     for stage in ("download", "preprocess", "encoder"):
         print(f"{folder.name}: {stage}", file=sys.stderr)
         measure([sys.executable, f"stages/{stage}.py"], unfinished)
@@ -237,8 +236,7 @@ def knobs(name: str, seed: int) -> SimpleNamespace:
 
 
 def split(folder: Path, name: str) -> Split:
-    index, images, masks = load_split(folder / "arrays", name)
-    return Split(images, masks, index["id"].tolist())
+    return Split.of(*load_split(folder / "arrays", name))
 
 
 def validation_scores(predictor: Predictor, folder: Path) -> dict[str, float]:

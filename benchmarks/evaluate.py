@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="archives of a training split, as in data/")
+    parser.add_argument("folder", type=Path, help="archives of a training split, as in sample/")
     parser.add_argument("--weights", type=Path, required=True, help="of a trained network")
     parser.add_argument("--images", type=int, nargs="+", default=[250, 1000])
     parser.add_argument("--rounds", type=int, default=3)
@@ -89,7 +89,7 @@ def prepared(project: Path, count: int, given: argparse.Namespace) -> Path:
 
 
 def scored(project: Path) -> dict[str, int]:
-    numbers = json.loads((project / "metrics/evaluation.json").read_text())
+    numbers = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))
     return {split: numbers[split]["images"] for split in ("validation", "test")}
 
 
@@ -101,7 +101,7 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.arrays import load_split
     from lesion.boundary import BoundaryScores
     from lesion.calibration import calibrated
-    from lesion.confidence import expected_dice
+    from lesion.confidence import NoLesion, expected_dice
     from lesion.images import encode_mask
     from lesion.originals import Originals
     from lesion.postprocess import Rules
@@ -109,8 +109,9 @@ def shares(project: Path) -> dict[str, float]:
     from lesion.scores import Confusion
     from lesion.weights import load_model
 
-    chosen = json.loads((project / "metrics/evaluation.json").read_text())["chosen"]
+    chosen = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))["chosen"]
     temperature = chosen.pop("temperature")
+    no_lesion = NoLesion(chosen.pop("no_lesion_odds"), chosen.pop("no_lesion_slope"))
     rules, cpu = Rules(**chosen), torch.device("cpu")
     network, _ = load_model(project / "model/unet.safetensors", cpu)
     index, images, _ = load_split(project / "arrays", "test")
@@ -149,7 +150,7 @@ def shares(project: Path) -> dict[str, float]:
                 Confusion.between(*pair)
                 BoundaryScores.between(*pair)
                 shown = originals.shown(row, found)
-                expected_dice(calibrated(shown, temperature), rules.mask(shown))
+                expected_dice(calibrated(shown, temperature), rules.mask(shown), no_lesion)
 
             timed("scoring", score)
     return {name: median(values) for name, values in spent.items()}

@@ -35,6 +35,7 @@ from preset_values import preset_values
 
 from lesion.batches import Split
 from lesion.device import prepare
+from lesion.frames import Frames
 from lesion.model import build_model
 from lesion.predict import Predictor
 from lesion.training import Trainer
@@ -133,7 +134,7 @@ def on_gpu(
 
 def read_splits(images: Path, masks: Path, index: Path) -> dict[str, Split]:
     """The pairs of each split in the size that they have, which has to be the same for all."""
-    with index.open() as file:
+    with index.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
 
     def decoded(archive: zipfile.ZipFile, member: str, mode: ImageReadMode) -> torch.Tensor:
@@ -173,7 +174,8 @@ def shrunk(split: Split, side: int) -> Split:
 
     images = resize(split.images).round().byte().contiguous().numpy()
     masks = (resize(split.masks)[..., 0] >= 0.5).byte().numpy()
-    return Split(images, masks, split.ids)
+    height, width = split.images.shape[1:3]
+    return Split(images, masks, split.ids, Frames.whole(len(split), width / height))
 
 
 @torch.no_grad()

@@ -22,8 +22,9 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from lesion.archives import find_archives, join_members
-from lesion.members import ArchiveMembers, pack
+from lesion.archives import find_archives
+from lesion.members import ArchiveMembers, listings, pack
+from lesion.names import join_members
 from lesion.parallel import cores
 from project import copy_of_stages, environment, run, set_params
 
@@ -53,7 +54,7 @@ def measure(command: list[str], folder: Path) -> Measured:
     # With the threads that a user has: the tests' environment allows one.
     environ = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
     os.sync()  # what was written before is no part of it
-    with output.open("w") as file:
+    with output.open("w", encoding="utf-8") as file:
         start = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=folder, env=environ, stdout=file, stderr=subprocess.STDOUT
@@ -62,7 +63,8 @@ def measure(command: list[str], folder: Path) -> Measured:
         seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{output.read_text()}")
+        said = output.read_text(encoding="utf-8")
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{said}")
     return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
@@ -77,10 +79,11 @@ def stages_in(folder: Path, **values: object) -> Path:
 def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[], bytes]]]:
     """What reads the image and what reads the mask of each pair, in a folder laid out as data/."""
     found = find_archives(folder)["train"]
-    images, masks = ArchiveMembers(found.images), ArchiveMembers(found.masks)
-    pairs = join_members(images.names(), masks.names(), images.place, masks.place)
+    (images,), (masks,) = map(ArchiveMembers, found.images), map(ArchiveMembers, found.masks)
+    pairs = join_members(listings([images]), listings([masks]))
     return [
-        (partial(images.read, image), partial(masks.read, mask)) for image, mask in pairs.values()
+        (partial(images.read, image.name), partial(masks.read, mask.name))
+        for image, mask in pairs.values()
     ]
 
 
@@ -103,7 +106,9 @@ def put_raw(project: Path, folders: list[Path], count: int) -> None:
             (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]())
             for i, pair in enumerate(islice(cycle(pairs), count))
         )
-        pack(project / "data" / f"{stem}.zip", members)
+        archive = project / "data" / f"{stem}.zip"
+        pack(archive, members)
+        archive.chmod(0o444)  # is linked then, not copied
     run(project, sys.executable, "stages/download.py")
 
 
@@ -130,7 +135,7 @@ def table(rows: list[dict[str, str]]) -> str:
 
 def machine(packages: Iterable[str] = IMAGE_PACKAGES) -> str:
     """Processor, cores and versions of Python and of `packages`, in one line."""
-    info = Path("/proc/cpuinfo").read_text()
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (

@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="archives of a training split, as in data/")
+    parser.add_argument("folder", type=Path, help="archives of a training split, as in sample/")
     parser.add_argument("--images", type=int, default=500, help="pairs to compare on (500)")
     parser.add_argument("--many", type=int, default=5000, help="pairs for the stage alone (5000)")
     parser.add_argument("--image-size", type=int, default=256, help="side of the square (256)")
@@ -92,7 +92,7 @@ def compare(temporary: Path, options: argparse.Namespace) -> None:
         for name, runs in rivals.items():
             runs.append(said(name, measure([*command, f"--rival={name}"], temporary)))
         stage_many.append(said(f"stage, {many} images", measure_preprocess(lots)))
-    typical = json.loads((few / "metrics/data.json").read_text())["train"]
+    typical = json.loads((few / "metrics/data.json").read_text(encoding="utf-8"))["train"]
 
     print(f"{machine()}\n")
     print(

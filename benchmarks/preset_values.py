@@ -8,7 +8,7 @@ PRESETS = Path(__file__).resolve().parents[1] / "presets"
 
 def preset_values(name: str) -> dict[str, object]:
     """Parameters and their values, read as `dvc exp run` would."""
-    words = (PRESETS / name).read_text().split()
+    words = (PRESETS / name).read_text(encoding="utf-8").split()
     pairs = (word.split("=") for word in words if word != "-S")
     return {key: typed(value) for key, value in pairs}
 

@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder with archives, as in data/")
+    parser.add_argument("data", type=Path, help="folder with archives, as in sample/")
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("presets", nargs="+", help="names of files in presets/")
     parser.add_argument("--seeds", type=int, default=3)
@@ -57,13 +57,12 @@ def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
     # Of a run that was broken off, a training that goes on would be timed in part.
     shutil.rmtree(folder, ignore_errors=True)
     runs.mkdir(exist_ok=True)
-    stages_in(folder, **preset_values(preset), seed=seed)
-    (folder / "data").symlink_to(data.resolve())
+    stages_in(folder, **preset_values(preset), seed=seed, data=data.resolve())
     seconds = {}
     for stage in STAGES:
         print(f"{preset}, seed {seed}: {stage}", file=sys.stderr)
         seconds[stage] = measure([sys.executable, f"stages/{stage}.py"], folder).seconds
-    done.write_text(json.dumps(seconds, indent=2) + "\n")
+    done.write_text(json.dumps(seconds, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -75,14 +74,18 @@ def per_image(runs: list[Path]) -> pd.DataFrame:
 
 
 def row(preset: str, runs: list[Path], against: pd.DataFrame) -> dict[str, str]:
-    minutes = [json.loads((run / "seconds.json").read_text())["train"] / 60 for run in runs]
-    tests = [json.loads((run / "metrics/evaluation.json").read_text())["test"] for run in runs]
+    minutes = [load(run / "seconds.json")["train"] / 60 for run in runs]
+    tests = [load(run / "metrics/evaluation.json")["test"] for run in runs]
     difference = per_image(runs) - against
     return (
         {"preset": preset, "minutes": over_seeds(minutes, 1)}
         | {score: over_seeds([test[score] for test in tests], 4) for score in SCORES}
         | {f"{score} less": interval(difference[score].to_numpy()) for score in SCORES}
     )
+
+
+def load(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def over_seeds(numbers: list[float], digits: int) -> str:

@@ -78,7 +78,7 @@ def grow(
         for count, project in projects.items():
             runs[count].append(said(f"{count} images", measure_preprocess(project)))
     reports = {
-        count: json.loads((project / "metrics/data.json").read_text())
+        count: json.loads((project / "metrics/data.json").read_text(encoding="utf-8"))
         for count, project in projects.items()
     }
     return runs, {count: found["near_duplicates"] for count, found in reports.items()}

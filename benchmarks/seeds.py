@@ -4,18 +4,19 @@
 
 Experiments that differ in nothing but their seed make one row. The parameters shown are those that
 are not the same in all experiments. `--over train_fraction --picture curve.png` draws the Dice
-against that parameter: each experiment a dot, a line through the means.
+against that parameter: each experiment a dot, a line through the means. Validation scores flatter:
+epoch and rules were chosen on them.
 """
 
-import argparse
 import io
 import subprocess
 from pathlib import Path
 
 import pandas as pd
-from measure import table
+from measure import table  # which finds the stages, too
 from ruamel.yaml import YAML
 
+from lesion.cli import parser
 from project import ROOT
 
 SCORES = [
@@ -26,16 +27,14 @@ SCORES = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--over", metavar="PARAMETER", help="of the picture's horizontal axis")
-    parser.add_argument("--picture", type=Path, help="PNG to write")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--over", metavar="PARAMETER", help="of the picture's horizontal axis")
+    arguments.add_argument("--picture", type=Path, help="PNG to write")
+    options = arguments.parse_args()
     if bool(options.over) != bool(options.picture):
-        parser.error("--over and --picture need each other")
+        arguments.error("--over and --picture need each other")
     shown = subprocess.run(
-        ["dvc", "exp", "show", "--csv"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["dvc", "exp", "show", "--csv"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     rows = pd.read_csv(io.StringIO(shown.stdout), keep_default_na=False, na_values=[""])
     done = rows[rows[SCORES].notna().all(axis="columns")]

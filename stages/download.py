@@ -1,9 +1,9 @@
 """Puts verified archives into raw/ and lists their pairs of image and mask.
 
-reads   data/ (what data.dvc tracks), or what datasets.yaml describes: archives that are
-        downloaded, or were put into downloads/ or data/ by hand, or folders
+reads   the folder `data`: archives, told by their names, or what datasets.yaml describes: folders
+        in it, and archives, which are downloaded where neither it nor downloads/ has them
 writes  raw/: the archives, and index.csv with one row a pair
-knobs   source, limit (params.yaml)
+knobs   data, source, limit (params.yaml)
 
 A download that was broken off goes on where it stopped. LESION_MIRROR=https://… takes the place of
 the addresses in datasets.yaml; HTTPS_PROXY is respected.
@@ -15,37 +15,38 @@ from pathlib import Path
 import pandas as pd
 
 from lesion import params
-from lesion.archives import MASK_SUFFIX, find_archives, find_pairs
+from lesion.archives import find_archives, find_pairs
 from lesion.cli import run
 from lesion.datasets import Dataset, load_datasets
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv
-from lesion.members import ArchiveMembers, put
+from lesion.members import ArchiveMembers, put, remarks
+from lesion.names import OFFICIAL
 from lesion.sources import gather
 
-DATA = Path("data")
 RAW = Path("raw")
 
 
 def main() -> None:
     knobs = params.load(params.DownloadParams)
+    data = Path(knobs.data)
     if knobs.source == "data":
         sources = {
-            split: (ArchiveMembers(found.images), ArchiveMembers(found.masks))
-            for split, found in find_archives(DATA).items()
+            split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])
+            for split, found in find_archives(data).items()
         }
-        suffix, expected, lesion_values = MASK_SUFFIX, {}, []
+        layout, expected, lesion_values = OFFICIAL, {}, []
     else:
         dataset = described(knobs.source)
-        sources = gather(dataset, knobs.limit, by_hand=[DATA])
-        suffix, expected = dataset.mask_suffix, {} if knobs.limit else dataset.counts
+        sources = gather(dataset, knobs.limit, data)
+        layout, expected = dataset.layout, {} if knobs.limit else dataset.counts
         lesion_values = dataset.lesion_values
     with whole_folder(RAW) as raw:
         archives = {
-            split: put(split, images, masks, raw, limit=knobs.limit, mask_suffix=suffix)
+            split: put(split, images, masks, raw, limit=knobs.limit, layout=layout)
             for split, (images, masks) in sources.items()
         }
-        pairs = find_pairs(archives, suffix)
+        pairs = find_pairs(archives, layout)
         table = pd.DataFrame([asdict(pair) for pair in pairs])
         table["lesion_values"] = " ".join(map(str, lesion_values))
         counts = table["split"].value_counts(sort=False)
@@ -57,6 +58,9 @@ def main() -> None:
                 )
         write_csv(raw / "index.csv", table)
     print("pairs:", ", ".join(f"{count} {split}" for split, count in counts.items()))
+    for images, masks in sources.values():
+        for remark in remarks([*images, *masks], layout):
+            print(f"note: {remark}")
 
 
 def described(source: str) -> Dataset:
@@ -65,7 +69,8 @@ def described(source: str) -> Dataset:
     if source not in known:
         raise InputError(
             f"{params.PARAMS_FILE}: parameter 'source': found '{source}'; "
-            f"expected data or one of {', '.join(known)} (datasets.yaml)"
+            f"expected data (the archives in the folder of that parameter), or one of "
+            f"{', '.join(known)} (datasets.yaml)"
         )
     dataset = known[source]
     for overlap in dataset.overlaps:

@@ -5,12 +5,11 @@ writes  pretrained/source.json, pretrained/imagenet.pth
 knobs   encoder (params.yaml)
 """
 
-import json
 from pathlib import Path
 
 from lesion import params
 from lesion.cli import run
-from lesion.files import whole_folder
+from lesion.files import whole_folder, write_json
 
 PRETRAINED = Path("pretrained")
 WEIGHTS_FILE = "imagenet.pth"
@@ -26,7 +25,7 @@ def main() -> None:
             found = fetch_weights(name)
             source |= {"weights": str(imagenet_weights(name)), "file": found.name}
             (folder / WEIGHTS_FILE).write_bytes(found.read_bytes())
-        (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n")
+        write_json(folder / "source.json", source)
     print(f"encoder {name}" + (f": {source['file']}" if name != "none" else ": no weights needed"))
 
 

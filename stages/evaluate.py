@@ -2,7 +2,8 @@
 
 reads   model/, arrays/, raw/ (the original masks), metrics/references.csv
 writes  metrics/evaluation.json (what was chosen on validation; the scores of both splits),
-        metrics/scores.csv (with 95 % intervals, by group, and of masks that need no training),
+        metrics/scores.csv (with 95 % intervals, by group, and of masks that need no training;
+        without interval where there are fewer than ten images),
         metrics/per_image.csv, metrics/choice.csv, metrics/thresholds.csv (validation),
         metrics/calibration.csv, metrics/risk_coverage.csv (test),
         predictions/<split>/X_segmentation.png (the challenge's format)
@@ -12,6 +13,7 @@ What is `auto` is chosen on the validation split. After that the true masks of t
 read, once.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,10 +26,10 @@ from lesion import params
 from lesion.archives import ArchiveReader
 from lesion.arrays import load_split
 from lesion.boundary import BoundaryScores
-from lesion.calibration import PixelCounts, calibrated, calibration_error
+from lesion.calibration import PixelCounts, calibrated, calibration_errors
 from lesion.choice import choose, views
 from lesion.cli import run
-from lesion.confidence import expected_dice, reliance, risk_coverage
+from lesion.confidence import NoLesion, expected_dice, reliance, risk_coverage
 from lesion.device import prepare
 from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv, write_json
@@ -48,6 +50,7 @@ ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
 SPLITS = ("validation", "test")
+NOTES = {"validation": ", on which epoch and rules were chosen: it flatters"}
 
 
 def main() -> None:
@@ -77,10 +80,15 @@ def main() -> None:
             for split, (_, _, masks) in splits.items()
         }
         temperature = pixels["validation"].temperature()
+        empty = ~splits["validation"][2].any(axis=(1, 2))
+        tops = highest(originals["validation"], maps["validation"], temperature)
+        no_lesion = NoLesion.fitted(tops, empty)
         tables = {}
         for split in SPLITS:
             (folder / split).mkdir()
-            cases = score(originals[split], maps[split], rules, temperature, folder / split, knobs)
+            cases = score(
+                originals[split], maps[split], rules, temperature, no_lesion, folder / split, knobs
+            )
             tables[split] = splits[split][0][["id", "split", "synthetic"]].join(cases)
 
     scores = pd.concat([summarise_split(table, references) for table in tables.values()])
@@ -88,20 +96,26 @@ def main() -> None:
     synthetic = any(table["synthetic"].any() for table in tables.values())
     evaluation = {
         "origin": "synthetic" if synthetic else "photographs",
-        "chosen": {**asdict(rules), "temperature": temperature},
+        "chosen": {
+            **asdict(rules),
+            "temperature": temperature,
+            **named("no_lesion", asdict(no_lesion)),
+        },
         **{
             split: {
                 **of_network(scores, split),
                 **reliance(table),
-                "calibration_error": calibration_error(reliability[split]),
-                "uncalibrated_error": calibration_error(pixels[split].reliability(1.0)),
+                **named("calibration_error", calibration_errors(reliability[split])),
+                **named("uncalibrated_error", calibration_errors(pixels[split].reliability(1.0))),
                 "images": len(table),
             }
             for split, table in tables.items()
         },
     }
+    # What has no value, such as the share in review of failures where nothing failed, is left out.
     evaluation |= {
-        split: {k: round(v, 6) for k, v in evaluation[split].items()} for split in SPLITS
+        split: {k: round(v, 6) for k, v in evaluation[split].items() if not math.isnan(v)}
+        for split in SPLITS
     }
     write_json(METRICS / "evaluation.json", evaluation)
     written = {
@@ -145,11 +159,18 @@ def count_pixels(originals: Originals, maps: np.ndarray, masks: np.ndarray) -> P
     return counts
 
 
+def highest(originals: Originals, maps: np.ndarray, temperature: float) -> np.ndarray:
+    """The highest calibrated probability of each image."""
+    shown = (originals.shown(row, maps[row]).max() for row in range(len(originals)))
+    return calibrated(np.fromiter(shown, np.float32), temperature).astype(float)
+
+
 def score(
     originals: Originals,
     maps: np.ndarray,
     rules: Rules,
     temperature: float,
+    no_lesion: NoLesion,
     folder: Path,
     knobs: params.EvaluateParams,
 ) -> pd.DataFrame:
@@ -165,7 +186,9 @@ def score(
         return {
             **asdict(ImageScores.of(confusion)),
             **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": expected_dice(calibrated(shown, temperature), rules.mask(shown)),
+            "expected_dice": expected_dice(
+                calibrated(shown, temperature), rules.mask(shown), no_lesion
+            ),
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
             **asdict(confusion),
@@ -185,17 +208,23 @@ def of_network(scores: pd.DataFrame, split: str) -> dict[str, float]:
     return own[own["group"] == "all"].set_index("score")["value"].to_dict()
 
 
+def named(prefix: str, numbers: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}_{name}": number for name, number in numbers.items()}
+
+
 def report(evaluation: dict, scores: pd.DataFrame) -> None:
     """Prints what was chosen and the challenge's scores of both splits."""
     print("chosen on validation:", ", ".join(f"{k} {v}" for k, v in evaluation["chosen"].items()))
     for split in SPLITS:
         own = scores[(scores["split"] == split) & (scores["group"] == "all")]
         own = own[own["method"] == "network"].set_index("score")
-        figures = "  ".join(
-            f"{name} {own.value[name]:.4f} ({own.low[name]:.4f}–{own.high[name]:.4f})"
-            for name in ("dice", "iou", "thresholded_iou")
-        )
-        print(f"{split} ({evaluation['origin']}, {evaluation[split]['images']} images): {figures}")
+        figures = []
+        for name in ("dice", "iou", "thresholded_iou"):
+            low, high = own.low[name], own.high[name]
+            interval = "" if math.isnan(low) else f" ({low:.4f}–{high:.4f})"
+            figures.append(f"{name} {own.value[name]:.4f}{interval}")
+        what = f"{evaluation['origin']}, {evaluation[split]['images']} images"
+        print(f"{split} ({what}{NOTES.get(split, '')}):", "  ".join(figures))
 
 
 if __name__ == "__main__":

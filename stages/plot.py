@@ -110,12 +110,11 @@ def score_pictures(
     test, validation = (f"{evaluation[s]['images']} {s} images{origin}" for s in SPLITS)
     chosen, tests = evaluation["chosen"], evaluation[SPLIT]
     sweep, reliability, risk = map(load_table, ("thresholds", "calibration", "risk_coverage"))
+    errors = (tests.get(f"calibration_error_{kind}_pixels") for kind in ("all", "unsure"))
     figures = {
         "thresholds": score_figures.threshold_sweep(sweep, chosen["threshold"], validation),
-        "calibration": score_figures.calibration(
-            reliability, chosen["temperature"], tests["calibration_error"], test
-        ),
-        "risk_coverage": score_figures.risk_coverage(risk, tests["failures_in_review"], test),
+        "calibration": score_figures.calibration(reliability, chosen["temperature"], *errors, test),
+        "risk_coverage": score_figures.risk_coverage(risk, tests.get("failures_in_review"), test),
         "area": score_figures.bland_altman(tested, test),
     }
     titles = ("Scores by threshold", "Calibration", "What review would leave", "Area of the lesion")
@@ -181,7 +180,8 @@ def facts(header: Header, evaluation: dict) -> dict[str, str]:
         "Chosen on validation": ", ".join(
             f"{name.replace('_', ' ')} {str(value).lower()}" for name, value in chosen.items()
         ),
-        "Scored": "per image at its original size, mean over images; 95 % bootstrap intervals",
+        "Scored": "per image at its original size, mean over images; 95 % intervals where there "
+        "are ten images or more",
     }
 
 

@@ -11,7 +11,6 @@ knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks,
 from itertools import product
 from pathlib import Path
 
-import cv2
 import pandas as pd
 
 from lesion import params
@@ -79,7 +78,6 @@ def convert_all(
 
     Returns `pairs` with measurements and the row in those files, and which nearly equal each other.
     """
-    cv2.setNumThreads(1)  # a thread a core is at work already
     rows, records, hashes = list(pairs.itertuples(index=False)), {}, {}
     evidence: dict[int, Evidence] = {}
     with ArchiveReader(RAW) as archives:

@@ -39,7 +39,7 @@ def main() -> None:
         log.tags({"fingerprint": header.fingerprint, "data_hash": data})
         log.tags({"code_hash": code_hash(PROJECT / "stages")})
         log.dataset(
-            knobs.source,
+            knobs.data if knobs.source == "data" else knobs.source,
             digest=data,
             source=str(RAW.resolve()),
             images={split: result.numbers[f"{split}.kept"] for split in SPLITS},

@@ -8,7 +8,6 @@ knobs   none
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -58,7 +57,6 @@ def measure_all(index: pd.DataFrame) -> list[dict[str, object]]:
         ImageError, InputError: a file is missing, damaged or not of the size in `index`; the
             message names it.
     """
-    cv2.setNumThreads(1)  # a thread a core is at work already
     records = []
     with ArchiveReader(RAW) as archives, Progress("reference", len(index), "images") as progress:
 

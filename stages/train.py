@@ -17,16 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from lesion import interrupt, params, tracking
-from lesion.arrays import load_split, training_arrays
+from lesion.arrays import INDEX, load_split, training_arrays
 from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.cli import run
 from lesion.device import arithmetic, memory_named, prepare
 from lesion.distributed import Process, joined
-from lesion.errors import InputError
 from lesion.files import write_csv, write_json
 from lesion.fingerprint import data_hash, fingerprint
 from lesion.header import WEIGHTS_FILE, Header
@@ -34,7 +32,7 @@ from lesion.progress import Progress
 from lesion.results import md5
 from lesion.splits import fraction_of
 from lesion.training import EpochRecord, Trainer
-from lesion.weights import save_weights
+from lesion.weights import load_imagenet, save_weights
 
 ARRAYS = Path("arrays")
 IMAGENET = Path("pretrained/imagenet.pth")
@@ -55,11 +53,12 @@ def main() -> None:
             part(load("train"), knobs),
             load("validation"),
             device,
-            imagenet=load_imagenet() if pretrained else None,
+            imagenet=load_imagenet(IMAGENET) if pretrained else None,
             process=process,
         )
         machine = arithmetic(device) | {"processes": process.count}
-        identity = fingerprint(knobs, files + [IMAGENET] * pretrained, machine)
+        # The index says which shape the photographs have.
+        identity = fingerprint(knobs, [*files, ARRAYS / INDEX, *[IMAGENET] * pretrained], machine)
         checkpoint = Checkpoint(CHECKPOINT, identity)
         if state := process.from_first(checkpoint.load() if process.writes else None):
             trainer.load_state_dict(state)
@@ -134,8 +133,7 @@ def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> None:
 
 
 def load(split: str) -> Split:
-    index, images, masks = load_split(ARRAYS, split)
-    return Split(images, masks, index["id"].tolist())
+    return Split.of(*load_split(ARRAYS, split))
 
 
 def part(split: Split, knobs: params.TrainParams) -> Split:
@@ -143,16 +141,7 @@ def part(split: Split, knobs: params.TrainParams) -> Split:
     if knobs.train_fraction == 1:
         return split  # as it is: mapped from disk, not in memory
     rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed)
-    return Split(split.images[rows], split.masks[rows], [split.ids[row] for row in rows])
-
-
-def load_imagenet() -> dict[str, torch.Tensor]:
-    try:
-        return torch.load(IMAGENET, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{IMAGENET}: not found; run `dvc repro`, which fetches it") from None
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise InputError(f"{IMAGENET}: no weights ({error}); run `dvc repro encoder`") from None
+    return split.part(rows)
 
 
 def line(record: EpochRecord, trainer: Trainer) -> str:

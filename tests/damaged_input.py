@@ -30,7 +30,7 @@ from lesion import cli
 from lesion.archives import LARGEST
 from lesion.images import encode_mask
 from lesion.synthetic import lesion_image
-from project import ROOT, set_params
+from project import ROOT, set_params, without_utf8_flag
 
 STAGES = {"download": download.main, "preprocess": preprocess.main}
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
@@ -136,8 +136,8 @@ Damage = Callable[[Data], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of damage: what is done, the stage that meets it, what must become of it, and words
-    that must be said."""
+    """A kind of damage: what is done, the stage that meets it, what must become of it, words that
+    must be said, and the id of the pair that it is done to."""
 
     name: str
     damage: Damage
@@ -145,16 +145,22 @@ class Kind:
     stage: str
     outcome: str
     words: tuple[str, ...]
+    victim: str = VICTIM
 
 
 KINDS: list[Kind] = []
 
 
 def kind(
-    name: str, outcome: str, *words: str, stage: str = "preprocess", written: bool = False
+    name: str,
+    outcome: str,
+    *words: str,
+    stage: str = "preprocess",
+    written: bool = False,
+    victim: str = VICTIM,
 ) -> Callable[[Damage], Damage]:
     def add(damage: Damage) -> Damage:
-        KINDS.append(Kind(name, damage, written, stage, outcome, words))
+        KINDS.append(Kind(name, damage, written, stage, outcome, words, victim))
         return damage
 
     return add
@@ -185,7 +191,7 @@ def result_of(kind: Kind) -> Result:
         (folder / "data").mkdir()
         for file in ("params.yaml", "datasets.yaml"):
             shutil.copy(ROOT / file, folder)
-        set_params(folder, source="data", limit=0, image_size=16, max_rejected=0.5)
+        set_params(folder, data="data", source="data", limit=0, image_size=16, max_rejected=0.5)
         data = whole_data(folder / "data")
         if not kind.written:
             kind.damage(data)
@@ -196,7 +202,7 @@ def result_of(kind: Kind) -> Result:
 
 
 def _run(folder: Path) -> Result:
-    errors, said = io.StringIO(), ""
+    errors, said = io.StringIO(), {}
     for stage, main in STAGES.items():
         output = io.StringIO()
         before = _files(folder)
@@ -217,17 +223,18 @@ def _run(folder: Path) -> Result:
         except Exception as error:
             text = _short(f"{type(error).__name__}: {error}", folder)
             return Result(stage, CRASHES, text, errors=errors.getvalue())
-        said = output.getvalue()
+        said[stage] = output.getvalue().splitlines()
     rejected = _table(folder / "arrays/rejected.csv")
     kept = tuple(_table(folder / "arrays/index.csv")["id"])
     table = _table(folder / "metrics/data.csv").set_index("id")
-    first, *notes = said.splitlines()
+    stage = "download" if len(said["download"]) > 1 else "preprocess"
+    first, *notes = said[stage]
     if len(rejected):
         (row,) = rejected.itertuples()
         outcome, text = REJECTED, f"{row.id}: {row.reason}"
     elif notes:
         outcome, text = NOTED, "; ".join(notes)
-        assert (table["notes"] != "").any()
+        assert stage == "download" or (table["notes"] != "").any()
     else:
         outcome, text = USED, first
     return Result(stage, outcome, text, kept, tuple(rejected["id"]), errors.getvalue())
@@ -687,9 +694,20 @@ def _(data: Data) -> None:
     del data.images[IMAGE]
 
 
-@kind("text file among the images", STOPS, f"{IMAGES}.zip", "remarks.txt", stage="download")
+@kind("licence, table and notes among the images", NOTED, "2 × passed over", stage="download")
 def _(data: Data) -> None:
-    data.images[f"{IMAGES}/remarks.txt"] = b"hello"
+    for name in ("LICENSE.txt", "metadata.csv", "notes/read.md"):
+        data.images[f"{IMAGES}/{name}"] = b"hello"
+
+
+@kind("film among the images", STOPS, f"{IMAGES}.zip", "film.mp4", "under ignore", stage="download")
+def _(data: Data) -> None:
+    data.images[f"{IMAGES}/film.mp4"] = b"moving"
+
+
+@kind("image that has no pair among the masks", STOPS, f"{MASKS}.zip", "X.png", stage="download")
+def _(data: Data) -> None:
+    data.masks[f"{MASKS}/X.png"] = data.mask
 
 
 @kind("one member twice", STOPS, f"{IMAGES}.zip", VICTIM, "twice", stage="download", written=True)
@@ -722,7 +740,81 @@ def _(data: Data) -> None:
     data.images[f"/{VICTIM}.jpg"] = data.images.pop(IMAGE)
 
 
-@kind("member whose name is no UTF-8", STOPS, f"{IMAGES}.zip", stage="download", written=True)
+@kind("members in folders of Windows, x\\X.jpg", USED, "3 train")
+def _(data: Data) -> None:
+    for members in (data.images, data.masks):
+        for name in list(members):
+            members[name.replace("/", "\\")] = members.pop(name)
+
+
+@kind("member named ..\\X.jpg", STOPS, f"{IMAGES}.zip", "leads out of it", stage="download")
+def _(data: Data) -> None:
+    data.images[f"..\\{VICTIM}.jpg"] = data.images.pop(IMAGE)
+
+
+@kind("member named C:\\X.jpg", STOPS, f"{IMAGES}.zip", "leads out of it", stage="download")
+def _(data: Data) -> None:
+    data.images[f"C:\\{VICTIM}.jpg"] = data.images.pop(IMAGE)
+
+
+def rename(data: Data, image: str, mask: str) -> None:
+    """Gives the victim's image and mask other ids."""
+    data.images[f"{IMAGES}/{image}.jpg"] = data.images.pop(IMAGE)
+    data.masks[f"{MASKS}/{mask}_segmentation.png"] = data.masks.pop(MASK)
+
+
+@kind("image named by a Mac (a and ¨), mask elsewhere (ä)", USED, "3 train", victim=f"{VICTIM}ä")
+def _(data: Data) -> None:
+    rename(data, f"{VICTIM}a\u0308", f"{VICTIM}ä")
+
+
+@kind("two images that are both called ä (ä, a and ¨)", STOPS, "ä occurs twice", stage="download")
+def _(data: Data) -> None:
+    data.images |= {f"{IMAGES}/ä.jpg": data.image, f"{IMAGES}/a\u0308.jpg": data.image}
+
+
+@kind(
+    "images packed by a Mac, UTF-8 without saying so",
+    USED,
+    "3 train",
+    written=True,
+    victim=f"{VICTIM}ä",
+)
+def _(data: Data) -> None:
+    rename(data, f"{VICTIM}ä", f"{VICTIM}ä")
+    data.write()
+    data.image_archive.write_bytes(without_utf8_flag(data.image_archive.read_bytes()))
+
+
+@kind(
+    "image named in a code page of Windows",
+    STOPS,
+    "no mask of image",
+    "names in UTF-8",
+    stage="download",
+    written=True,
+)
+def _(data: Data) -> None:
+    rename(data, f"{VICTIM}ä", f"{VICTIM}ä")
+    data.write()
+    content = data.image_archive.read_bytes().replace("ä".encode(), b"\xe4_")
+    data.image_archive.write_bytes(without_utf8_flag(content))
+
+
+@kind("member with a line break in its name", STOPS, f"{IMAGES}.zip", "control", stage="download")
+def _(data: Data) -> None:
+    rename(data, f"{VICTIM}\n", f"{VICTIM}\n")
+
+
+@kind(
+    "member whose name is no UTF-8",
+    STOPS,
+    f"{IMAGES}.zip",
+    "is said to be UTF-8",
+    "names in UTF-8",
+    stage="download",
+    written=True,
+)
 def _(data: Data) -> None:
     patch_member(data.image_archive, IMAGE, 6, struct.pack("<H", 0x800))  # says that it is
     content = data.image_archive.read_bytes()
@@ -837,8 +929,9 @@ What becomes of a data set with one fault, a kind of fault a row, printed by
 A stage *stops* with exit status 1 and the one line that is shown. A pair is *rejected*: listed
 with its reason in `metrics/data.csv` and `arrays/rejected.csv`; more than `max_rejected` of them,
 none as the parameters are, stop the stage. It is used and *noted*: counted in `metrics/data.json`
-and listed. Or it is *used*, as nothing of it is lost. What counts as a mask's two values, and how
-a mask is turned with its image, is in [data.md](data.md#masks)."""
+and listed, or, for what lies beside the images, said by download. Or it is *used*, as nothing of
+it is lost. What counts as a mask's two values, and how a mask is turned with its image, is in
+[data.md](data.md#masks)."""
 
 
 def page() -> str:

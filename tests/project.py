@@ -63,12 +63,13 @@ def copy(project: Path, folder: Path) -> Path:
 
 
 def copy_of_stages(folder: Path) -> Path:
-    """The stages and their settings, without git, DVC or data."""
+    """The stages and their settings, without git, DVC or data, which are to lie in data/ itself."""
     shutil.copytree(
         ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
     )
     for name in ("params.yaml", "datasets.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
+    set_params(folder, data="data")
     return folder
 
 
@@ -79,6 +80,17 @@ def set_params(folder: Path, **values: object) -> None:
     for name, value in values.items():
         lines = [line for line in lines if not line.startswith(f"{name}:")] + [f"{name}: {value}"]
     path.write_text("\n".join(lines) + "\n")
+
+
+def without_utf8_flag(archive: bytes) -> bytes:
+    """A zip archive that does not say that its names are UTF-8, as a Mac packs."""
+    content = bytearray(archive)
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + place + 1] &= ~0x08
+            start = content.find(signature, start + 1)
+    return bytes(content)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:

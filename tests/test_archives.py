@@ -8,17 +8,18 @@ import pytest
 
 from lesion import archives
 from lesion.archives import (
+    SYNTHETIC,
     ArchiveReader,
     Pair,
     SplitArchives,
     damage,
     find_archives,
     find_pairs,
-    is_note,
-    join_members,
     member_names,
 )
 from lesion.errors import ImageError, InputError
+from lesion.names import Layout
+from project import without_utf8_flag
 
 IMAGES = "ISIC2018_Task1-2_{}_Input"
 MASKS = "ISIC2018_Task1_{}_GroundTruth"
@@ -41,13 +42,13 @@ def write_pair(
     )
 
 
-def pairs_in(folder: Path, *mask_suffix: str) -> list[Pair]:
-    return find_pairs(find_archives(folder), *mask_suffix)
+def pairs_in(folder: Path, **layout: str) -> list[Pair]:
+    return find_pairs(find_archives(folder), Layout(**layout))
 
 
-def refusal(folder: Path, *mask_suffix: str) -> str:
+def refusal(folder: Path, **layout: str) -> str:
     with pytest.raises(InputError) as error:
-        pairs_in(folder, *mask_suffix)
+        pairs_in(folder, **layout)
     return str(error.value)
 
 
@@ -96,11 +97,32 @@ def test_texts_folders_and_superpixels_of_the_official_layout_are_passed_over(tm
     assert (pair.id, pair.image, pair.synthetic) == ("A", f"{top}/A.jpg", False)
 
 
-@pytest.mark.parametrize("folder", ["", "top/", "top/sub/"])
-def test_attribution_that_says_synthetic_marks_the_pairs(tmp_path, folder):
+@pytest.mark.parametrize("folder", ["", "top/", "top/sub/", "top\\"])
+def test_the_attribution_of_the_projects_drawings_marks_the_pairs(tmp_path, folder):
     images, _ = write_pair(tmp_path, [], [f"{folder}A_segmentation.png"])
-    write_zip(images, {f"{folder}ATTRIBUTION.txt": b"Synthetic drawings", f"{folder}A.jpg": b""})
+    write_zip(images, {f"{folder}ATTRIBUTION.txt": SYNTHETIC.encode(), f"{folder}A.jpg": b""})
     assert pairs_in(tmp_path)[0].synthetic
+
+
+@pytest.mark.parametrize(
+    "attribution",
+    [
+        "This data set has no synthetic images.",
+        "Synthetic drawings",
+        f"Beside photographs it has drawings:\n{SYNTHETIC}",
+        f"{SYNTHETIC}And photographs of our clinic.\n",
+        SYNTHETIC[:-1],
+        "",
+    ],
+)
+def test_no_other_attribution_makes_drawings_of_photographs(tmp_path, attribution):
+    images, _ = write_pair(tmp_path, [], ["A_segmentation.png"])
+    write_zip(images, {"ATTRIBUTION.txt": attribution.encode(), "A.jpg": b""})
+    assert not pairs_in(tmp_path)[0].synthetic
+
+
+def test_the_projects_own_sample_is_of_drawings(root):
+    assert all(pair.synthetic for pair in pairs_in(root / "sample"))
 
 
 def test_splits_come_in_order_whatever_their_archives_are_called(tmp_path):
@@ -127,7 +149,7 @@ def test_images_may_be_of_any_usual_type(tmp_path, suffix):
 )
 def test_archives_of_every_year_are_recognised_by_name(tmp_path, images, masks):
     paths = tuple(write_zip(tmp_path / f"{name}.zip", []) for name in (images, masks))
-    assert find_archives(tmp_path) == {"train": SplitArchives(*paths)}
+    assert find_archives(tmp_path) == {"train": SplitArchives((paths[0],), (paths[1],))}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +163,7 @@ def test_a_masks_name_may_be_written_in_capitals_and_its_type_be_another(tmp_pat
 
 def test_a_mask_suffix_may_be_another(tmp_path):
     write_pair(tmp_path, ["A.jpg", "A_segmentation.jpg"], ["A_x.png", "A_segmentation_x.png"])
-    assert [pair.id for pair in pairs_in(tmp_path, "_x")] == ["A", "A_segmentation"]
+    assert [pair.id for pair in pairs_in(tmp_path, mask_suffix="_x")] == ["A", "A_segmentation"]
     assert "found A_segmentation.jpg" in refusal(tmp_path)
 
 
@@ -157,35 +179,48 @@ def test_what_is_known_to_lie_beside_images_is_passed_over(tmp_path, name, kind)
     assert [pair.id for pair in pairs_in(tmp_path)] == ["A"]
 
 
-@pytest.mark.parametrize("name", ["../A.jpg", "x/../../A.jpg", "/A.jpg", "..\\A.jpg", "x\\A.jpg"])
 @pytest.mark.parametrize("kind", ["images", "masks"])
-def test_a_name_that_leads_out_of_an_archive_is_refused(tmp_path, name, kind):
+def test_a_name_that_leads_out_of_an_archive_is_refused_with_the_archive(tmp_path, kind):
     members = {"images": ["A.jpg"], "masks": ["A_segmentation.png"]}
-    members[kind].append(name)
+    members[kind].append("../A.jpg")
     paths = dict(zip(("images", "masks"), write_pair(tmp_path, **members), strict=True))
-    assert f"{paths[kind]}: found {name!r}, which leads out of it" in refusal(tmp_path)
-
-
-def test_images_and_masks_of_one_place_are_told_apart_by_their_names():
-    names = ["A.jpg", "B.jpg", "B_m.png", "x/A_m.png", "LICENSE.txt"]
-    joined = join_members(names, names, "place", "place", "_m")
-    assert joined == {"A": ("A.jpg", "x/A_m.png"), "B": ("B.jpg", "B_m.png")}
-    with pytest.raises(InputError, match=r"place: no mask of image C\.jpg"):
-        join_members([*names, "C.jpg"], [*names, "C.jpg"], "place", "place", "_m")
-
-
-def test_without_a_suffix_image_and_mask_have_one_name():
-    assert join_members(["A.jpg"], ["A.png"], "here", "there", "") == {"A": ("A.jpg", "A.png")}
-
-
-@pytest.mark.parametrize("name", ["LICENSE.txt", "x/y/ATTRIBUTION.txt"])
-def test_licences_and_attributions_are_notes(name):
-    assert is_note(name) and not is_note(f"{name}.jpg") and not is_note(f"x{name}/A.jpg")
+    assert f"{paths[kind]}: found '../A.jpg', which leads out of it" in refusal(tmp_path)
 
 
 def test_an_archive_tells_its_members(tmp_path):
     path = write_zip(tmp_path / "a.zip", ["b", "a/c"])
     assert member_names(path) == ["b", "a/c"]
+
+
+@pytest.mark.parametrize("name", ["Läsion/각막.jpg", "La\u0308sion.jpg"])
+def test_names_that_a_mac_packed_are_read_as_utf_8(tmp_path, name):
+    path = write_zip(tmp_path / "a.zip", {name: b"image", "B.jpg": b"other"})
+    path.write_bytes(without_utf8_flag(path.read_bytes()))
+    with zipfile.ZipFile(path) as archive:
+        assert name not in archive.namelist()
+    assert member_names(path) == [name, "B.jpg"]
+    with ArchiveReader(tmp_path) as reader:
+        assert reader.read("a.zip", name) == b"image" and reader.read("a.zip", "B.jpg") == b"other"
+
+
+def test_names_in_a_code_page_are_read_as_the_format_has_it(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"ä.jpg": b"image"})
+    content = path.read_bytes().replace("ä".encode(), b"\x84e")  # "äe" in code page 437
+    path.write_bytes(without_utf8_flag(content))
+    assert member_names(path) == ["äe.jpg"]
+    with ArchiveReader(tmp_path) as reader:
+        assert reader.read("a.zip", "äe.jpg") == b"image"
+
+
+def test_a_name_that_is_no_utf_8_though_the_archive_says_so_is_refused_with_a_remedy(tmp_path):
+    images, _ = write_pair(tmp_path, ["ä.jpg"], ["A_segmentation.png"])
+    content = images.read_bytes()
+    images.write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+    assert f"{images}: the name of a member is said to be UTF-8 and is b'\\xff" in refusal(tmp_path)
+    assert "names in UTF-8 (7-Zip" in refusal(tmp_path) and "is said to be" in damage(images)
+    images.write_bytes(content.replace("ä".encode(), b"\xff\xff", 1))  # in its own header alone
+    with ArchiveReader(tmp_path) as reader, pytest.raises(ImageError, match=images.name):
+        reader.read(images.name, "ä.jpg")
 
 
 def test_damage_is_told_by_the_checksums_of_all_members(tmp_path):
@@ -245,8 +280,8 @@ def test_two_archives_of_one_kind_and_split_are_refused_by_name(copy):
         (["A.jpg"], ["x/A_segmentation.png", "A_segmentation.png"], MASKS, "A"),
         (["A.jpg", "A_segmentation.png"], ["A_segmentation.png"], IMAGES, "A_segmentation.png"),
         (["A.jpg"], ["A_segmentation.png", "A.jpg"], MASKS, "A.jpg"),
-        (["A.jpg"], ["A_segmentation.pdf"], MASKS, "A_segmentation.pdf"),
-        (["A.jpg", "notes.md"], ["A_segmentation.png"], IMAGES, "notes.md"),
+        (["A.jpg"], ["A_segmentation.npy"], MASKS, "A_segmentation.npy"),
+        (["A.jpg", "film.mp4"], ["A_segmentation.png"], IMAGES, "film.mp4"),
         ([], ["A_segmentation.png"], IMAGES, "A"),
         (["A.jpg"], [], MASKS, "A.jpg"),
         ([], [], IMAGES, "no image"),

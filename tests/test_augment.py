@@ -2,12 +2,16 @@ import math
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lesion import augment
 from lesion.augment import YCBCR, Augmentation, Variation, hair_layers
+from lesion.batches import Split
+from lesion.placement import image_to_square, mask_to_square, place
 from lesion.synthetic import lesion_image
 
 SIDE = 32
@@ -239,6 +243,189 @@ def test_what_comes_in_from_outside_is_the_images_reflection(batch):
     for before, after in zip(batch, made(*batch, variation), strict=True):
         inside, outside = before[..., quarter:], before[..., -quarter:].flip(-1)
         torch.testing.assert_close(after, torch.cat([inside, outside], -1), rtol=0, atol=1e-5)
+
+
+# -- Photographs that are not square ---------------------------------------------------------------
+
+WIDE, TALL = (90, 120), (120, 90)
+Photograph = tuple[np.ndarray, np.ndarray]  # uint8 H×W×3, bool H×W
+
+
+def placed(policy: str, photographs: list[Photograph], side: int) -> Split:
+    """As the stage preprocess leaves them."""
+    places = [place(policy, *mask.shape, side) for _, mask in photographs]
+    images = [
+        image_to_square(image, placement, mask.shape, side)
+        for placement, (image, mask) in zip(places, photographs, strict=True)
+    ]
+    masks = [
+        mask_to_square(Image.fromarray(mask * np.uint8(255)), placement, side)
+        for placement, (_, mask) in zip(places, photographs, strict=True)
+    ]
+    index = pd.DataFrame([placement.columns() for placement in places]).assign(id="x")
+    return Split.of(index, np.stack(images), np.stack(masks))
+
+
+def varied_split(split: Split, seed: int = 0, **strengths: float) -> Batch:
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255
+    masks = torch.from_numpy(split.masks)[:, None].float()
+    made = Augmentation(**{**OFF, **strengths}, bars=split.frames.have_bars)
+    return made(images, masks, made.draw(len(split), seeded(seed), split.frames))
+
+
+def shown(split: Split) -> list[tuple[slice, slice]]:
+    """Rows and columns of each photograph in its square."""
+    side = split.images.shape[1]
+    return [
+        tuple(slice(round(low), round(high)) for low, high in zip(start, end, strict=True))
+        for start, end in (
+            ((middle - half + 1) * side / 2, (middle + half + 1) * side / 2)
+            for middle, half in split.frames.boxes.flip(2).numpy()
+        )
+    ]
+
+
+def disc(shape: tuple[int, int], x: float, y: float, radius: float) -> Photograph:
+    rows, columns = np.indices(shape)
+    mask = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < radius**2
+    return np.where(mask[..., None], np.uint8([90, 40, 30]), np.uint8([220, 180, 170])), mask
+
+
+def elongation(mask: np.ndarray, aspect: float) -> float:
+    """The longer axis of a mask by its shorter one, where pixels are `aspect` times as wide."""
+    rows, columns = np.nonzero(mask)
+    axes = np.linalg.eigvalsh(np.cov(columns * aspect, rows))
+    return math.sqrt(axes[1] / axes[0])
+
+
+@pytest.mark.parametrize("geometry", [0.0, 1.0])
+@pytest.mark.parametrize("shape", [WIDE, TALL, (90, 126), (100, 100)], ids=str)
+@pytest.mark.parametrize("policy", ["stretch", "letterbox", "crop"])
+def test_a_round_lesion_stays_round_in_the_photographs_shape_at_any_turn(
+    monkeypatch, policy, shape, geometry
+):
+    for name in ("ZOOM", "STRETCH", "SHIFT", "CROPPED"):
+        monkeypatch.setattr(augment, name, 0)
+    height, width = shape
+    split = placed(policy, [disc(shape, width / 2 + 1, height / 2 - 1, 12)] * 40, side=96)
+    aspect = width / height if policy == "stretch" else 1
+    _, masks = varied_split(split, mirror=True, geometry=geometry)
+    found = [elongation(mask[0].numpy(), aspect) for mask in masks]
+    assert max(found) < 1.06
+
+
+def test_a_lesion_keeps_its_share_of_the_photograph_when_it_is_turned():
+    split = placed("stretch", [disc(WIDE, 60, 45, 20)] * 20, side=96)
+    _, masks = varied_split(split, mirror=True)
+    shares = masks.mean((1, 2, 3))
+    assert ((shares / split.masks.mean() - 1).abs() < 0.03).all()
+
+
+@pytest.mark.parametrize("shape", [WIDE, TALL, (90, 119), (88, 123)], ids=str)
+@pytest.mark.parametrize("side", [48, 63])
+def test_a_letterboxed_photograph_is_mirrored_and_turned_as_evaluation_would_place_it(shape, side):
+    image, mask = lesion_image(4, *shape)
+    views = [
+        (np.ascontiguousarray(np.rot90(one, turns)), np.ascontiguousarray(np.rot90(other, turns)))
+        for one, other in ((image, mask), (image[:, ::-1], mask[:, ::-1]))
+        for turns in range(4)
+    ]
+    expected = placed("letterbox", views, side)
+    images, masks = varied_split(placed("letterbox", [(image, mask)] * 60, side), mirror=True)
+    seen = set()
+    for after, mask_after in zip(images.permute(0, 2, 3, 1), masks, strict=True):
+        distances = [
+            abs(after.numpy() - other / np.float32(255)).mean() for other in expected.images
+        ]
+        which = int(np.argmin(distances))
+        assert distances[which] < 0.01
+        assert (mask_after[0].numpy() != expected.masks[which]).mean() < 0.01
+        bars = np.ones((side, side), bool)
+        bars[shown(expected)[which]] = False
+        assert not after[bars].any()
+        seen.add(which)
+    assert seen == set(range(8))
+
+
+@pytest.mark.parametrize("strengths", [*EACH, {**ALL, "mirror": False}], ids=str)
+def test_bars_stay_black_and_none_of_it_comes_into_the_photograph(strengths):
+    grey = np.full((*WIDE, 3), 120, np.uint8), np.ones(WIDE, bool)
+    tall = np.full((*TALL, 3), 120, np.uint8), np.ones(TALL, bool)
+    split = placed("letterbox", [grey, tall, disc((100, 100), 50, 50, 20)] * 10, side=49)
+    images, masks = varied_split(split, **strengths)
+    for row, (image, mask) in enumerate(zip(images, masks[:, 0], strict=True)):
+        if row % 3 == 2:
+            continue  # has no bars
+        inside = mask > 0  # all of the photograph is lesion
+        rows, columns = inside.any(1), inside.any(0)
+        assert torch.equal(inside, rows[:, None] & columns)
+        assert sorted((int(rows.sum()), int(columns.sum()))) == [37, 49]
+        assert not image[:, ~inside].any()
+        if not strengths.get("hairs"):
+            assert torch.allclose(image[:, inside], image[:, inside][:, :1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("strengths", [{"colour": 1.0}, {"geometry": 1.0}], ids=str)
+def test_bars_change_nothing_in_the_photograph(monkeypatch, strengths):
+    # What a photograph without bars becomes, in a batch with bars and beside others without.
+    square, wide = lesion_image(1, 64, 64), lesion_image(2, *WIDE)
+    split = placed("letterbox", [square, square, wide, square], side=32)
+    images, masks = varied_split(split, **strengths)
+    alone, alone_masks = varied_split(placed("letterbox", [square] * 4, side=32), **strengths)
+    others = [0, 1, 3]
+    torch.testing.assert_close(images[others], alone[others], rtol=0, atol=1e-4)
+    assert (masks[others] != alone_masks[others]).float().mean() < 0.01
+
+
+def test_colours_of_a_photograph_with_bars_are_those_that_it_has_without():
+    photographs = [lesion_image(seed, *WIDE) for seed in range(6)]
+    split = placed("letterbox", photographs, side=48)
+    made = Augmentation(**{**OFF, "colour": 1.0}, bars=True)
+    variation = made.draw(6, seeded(1), split.frames)
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255
+    changed, _ = made(images, images[:, :1] * 0, variation)
+    rows, columns = shown(split)[0]
+    inner = images[:, :, rows, columns]
+    assert inner.shape[2:] == (36, 48)
+    without = replace(variation, target=torch.tensor([[0.0, 0], [1, 1]]).expand(6, 2, 2))
+    expected, _ = augmentation(colour=1.0)(inner, inner[:, :1] * 0, without)
+    torch.testing.assert_close(changed[:, :, rows, columns], expected, rtol=0, atol=1e-5)
+
+
+def test_what_comes_in_beside_bars_is_the_photographs_reflection():
+    photograph = lesion_image(3, *WIDE)
+    split = placed("letterbox", [photograph], side=64)
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255
+    masks = torch.from_numpy(split.masks)[:, None].float()
+    made = Augmentation(**{**OFF, "geometry": 1.0}, bars=True)
+    quarter = 12  # rows of 48
+    variation = replace(
+        made.draw(1, seeded(0), split.frames),
+        geometry=torch.tensor([[[1.0, 0, 0], [0, 1, 2 * quarter / 64]]]),
+    )
+    for before, after in zip((images, masks), made(images, masks, variation), strict=True):
+        before, after = before[:, :, 8:56], after[:, :, 8:56]
+        expected = torch.cat([before[:, :, quarter:], before[:, :, -quarter:].flip(2)], dim=2)
+        torch.testing.assert_close(after, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["stretch", "letterbox", "crop"])
+def test_square_photographs_are_varied_to_the_bit_as_without_knowing_their_frames(batch, policy):
+    squares = placed(policy, [lesion_image(seed, 64, 64) for seed in range(6)], SIDE)
+    made = augmentation(**ALL)
+    variation = made.draw(6, seeded(3), squares.frames)
+    assert all(map(torch.equal, values(variation), values(made.draw(6, seeded(3)))))
+
+
+def test_the_shape_of_the_photographs_changes_nothing_that_is_drawn():
+    wide = placed("letterbox", [lesion_image(1, *WIDE)] * 6, SIDE).frames
+    made = augmentation(**ALL)
+    for seed in range(3):
+        one, other = made.draw(6, seeded(seed), wide), made.draw(6, seeded(seed))
+        for field in ("colour", "contrast", "brightness", "layer", "hair", "tone"):
+            assert torch.equal(getattr(one, field), getattr(other, field))
+        drawn = [variation.geometry[:, :, :2] for variation in (one, other)]
+        torch.testing.assert_close(*drawn)  # its pixels are square
 
 
 # -- Colour ----------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from lesion.batches import Split, load_batch, resident
+from lesion.frames import Frames
 
 CPU = torch.device("cpu")
+FRAMES = Frames(torch.rand(8, 2, 2), torch.rand(8))
 
 
 def test_tensors_give_what_arrays_give(train_split):
@@ -33,6 +37,7 @@ def test_a_split_that_fits_is_taken_to_the_gpu_whole_and_once(train_split, monke
     assert np.array_equal(taken.masks, train_split.masks)
     assert taken.ids == train_split.ids
     assert resident(taken, torch.device("cuda")) is taken
+    assert resident(replace(train_split, frames=FRAMES), torch.device("cuda")).frames is FRAMES
 
 
 def test_a_split_stays_where_it_is_without_a_gpu_or_room_on_it(train_split, monkeypatch):
@@ -40,3 +45,13 @@ def test_a_split_stays_where_it_is_without_a_gpu_or_room_on_it(train_split, monk
     size = train_split.images.nbytes + train_split.masks.nbytes
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * size - 1, 10 * size))
     assert resident(train_split, torch.device("cuda")) is train_split
+
+
+def test_a_part_has_the_frames_of_its_rows(train_split):
+    rows = [6, 1]
+    part = replace(train_split, frames=FRAMES).part(rows)
+    assert torch.equal(part.frames.boxes, FRAMES.boxes[rows])
+    assert torch.equal(part.frames.aspects, FRAMES.aspects[rows])
+    assert np.array_equal(part.images, train_split.images[rows])
+    assert part.ids == [train_split.ids[row] for row in rows]
+    assert train_split.part(rows).frames is None

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from lesion.calibration import BINS, LARGEST, PixelCounts, calibrated, calibration_error
+from lesion.calibration import BINS, LARGEST, PixelCounts, calibrated, calibration_errors
 
 
 def drawn(temperature: float, count: int = 200_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -95,10 +97,26 @@ def test_the_error_is_the_mean_gap_weighted_by_pixels():
     table = counts(
         np.float32([0.25] * 30 + [0.75] * 10), np.array([0] * 30 + [1] * 10)
     ).reliability(1)
-    assert calibration_error(table) == pytest.approx(0.25, abs=0.002)
+    assert calibration_errors(table)["all_pixels"] == pytest.approx(0.25, abs=0.002)
 
 
 def test_the_right_temperature_makes_the_error_small():
     pixels = counts(*drawn(2.5))
-    before, after = (calibration_error(pixels.reliability(t)) for t in (1.0, pixels.temperature()))
-    assert before > 0.05 > 0.01 > after
+    for kind in ("all_pixels", "unsure_pixels"):
+        before, after = (
+            calibration_errors(pixels.reliability(t))[kind] for t in (1.0, pixels.temperature())
+        )
+        assert before > 0.05 > 0.02 > after
+
+
+def test_pixels_that_are_sure_do_not_hide_the_error_of_the_others():
+    sure, unsure = [0.001] * 960, [0.3] * 40
+    table = counts(np.float32(sure + unsure), np.array([0] * 960 + [1] * 40)).reliability(1)
+    errors = calibration_errors(table)
+    assert errors["unsure_pixels"] == pytest.approx(0.7, abs=0.002)
+    assert errors["all_pixels"] == pytest.approx((960 * 0.001 + 40 * 0.7) / 1000, abs=0.001)
+
+
+def test_without_an_unsure_pixel_there_is_no_error_of_those():
+    errors = calibration_errors(counts(np.float32([0.01, 0.99]), np.array([0, 1])).reliability(1))
+    assert math.isnan(errors["unsure_pixels"]) and errors["all_pixels"] < 0.02

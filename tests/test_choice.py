@@ -31,9 +31,9 @@ def knobs(**values: object) -> SimpleNamespace:
     return SimpleNamespace(**{**AUTO, **values})
 
 
-def lesions(count: int = 4, side: int = 24) -> list[np.ndarray]:
+def lesions(count: int = 12, side: int = 24) -> list[np.ndarray]:
     y, x = np.mgrid[:side, :side]
-    return [np.hypot(y - 11, x - 12) < 5 + number for number in range(count)]
+    return [np.hypot(y - 11, x - 12) < 5 + number % 4 for number in range(count)]
 
 
 def blurred(truths: list[np.ndarray], inside: float, outside: float) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_maps_of_one_value_are_counted_too(value):
 
 
 def test_a_sweep_has_the_scores_of_each_image_at_each_threshold():
-    truths, rng = lesions(), np.random.default_rng(0)
+    truths, rng = lesions(4), np.random.default_rng(0)
     maps = rng.random((4, 24, 24)).astype(np.float32)
     table = sweeps({False: maps}, Squares(truths), [0.2, 0.6])[False]
     for threshold in (0.2, 0.6):
@@ -93,7 +93,7 @@ def test_where_nothing_is_better_all_stays_as_it_is():
 
 
 def test_a_gain_that_may_be_chance_is_not_taken_and_one_on_all_images_is():
-    truths = lesions(8)
+    truths = lesions()
     lucky = blurred(truths, 0.9, 0.1)
     lucky[0][0, :] = 0.9  # one image is better with mirror images, the others are equal
     better = blurred(truths, 0.9, 0.1)
@@ -103,6 +103,17 @@ def test_a_gain_that_may_be_chance_is_not_taken_and_one_on_all_images_is():
     assert not choice.rules.tta
     lucky[:, 0, :] = 0.9
     assert choose(knobs(), {False: lucky, True: better}, Squares(truths)).rules.tta
+
+
+@pytest.mark.parametrize(("count", "taken"), [(3, False), (9, False), (10, True)])
+def test_of_fewer_than_ten_images_no_gain_is_enough(count, taken):
+    truths = lesions(count)
+    bad, good = blurred(truths, 0.42, 0.38), blurred(truths, 0.9, 0.1)
+    for view in good:
+        view[10:13, 11:14] = 0.1  # a hole
+        view[0, :2] = 0.9  # a speck
+    found = choose(knobs(), {False: bad, True: good}, Squares(truths)).rules
+    assert found == (Rules(True, 0.5, True, True) if taken else Rules(False, 0.5, False, False))
 
 
 def test_mirror_images_are_taken_if_they_are_better():
@@ -184,9 +195,9 @@ def test_steps_name_each_question_with_its_options_and_scores():
 
 def test_the_order_of_the_images_changes_nothing():
     rng = np.random.default_rng(1)
-    truths = lesions(9)
-    maps = {tta: rng.random((9, 24, 24)).astype(np.float32) for tta in (False, True)}
-    order = rng.permutation(9)
+    truths = lesions(13)
+    maps = {tta: rng.random((13, 24, 24)).astype(np.float32) for tta in (False, True)}
+    order = rng.permutation(13)
     one = choose(knobs(), maps, Squares(truths))
     mixed = {tta: found[order] for tta, found in maps.items()}
     other = choose(knobs(), mixed, Squares([truths[row] for row in order]))

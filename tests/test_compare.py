@@ -63,6 +63,15 @@ def test_swapping_the_runs_swaps_the_signs():
     assert there["better"].tolist() == back["worse"].tolist()
 
 
+def test_fewer_than_ten_images_have_neither_interval_nor_p():
+    rng = np.random.default_rng(0)
+    for count in (9, 10):
+        tables = (per_image(rng.random(count).tolist()) for _ in range(2))
+        row = scores(compare(*tables)).loc["dice"]
+        assert (row[["low", "high", "p"]].notna() == (count == 10)).all()
+        assert np.isfinite(row["difference"])
+
+
 def test_only_the_images_of_the_split_count():
     both = pd.concat([per_image([0.1]), per_image([0.9], split="validation")])
     assert scores(compare(both, both, "validation")).loc["dice", "before"] == 0.9

@@ -7,6 +7,7 @@ import pytest
 from lesion.archives import find_archives
 from lesion.datasets import Archive, Dataset, Folder, Split, load_datasets
 from lesion.errors import InputError
+from lesion.names import Layout
 
 SHA = "0123456789abcdef" * 4
 ENTRY = f"""
@@ -20,7 +21,7 @@ small:
   mask_suffix: _lesion
   train:
     images: {{archive: a.zip, files: 3, bytes: 10, sha256: {SHA}}}
-    masks: {{folder: data/masks}}
+    masks: {{folder: masks}}
 """
 
 
@@ -55,29 +56,58 @@ def test_challenges_have_the_official_numbers_of_images_and_masks(
 ) -> None:
     assert known[name].counts == counts
     for split in known[name].splits.values():
-        assert split.images.files == split.masks.files
+        assert [source.files for source in split.images] == [source.files for source in split.masks]
+
+
+CHALLENGES = ("isic2018", "isic2017", "isic2016")
 
 
 def test_challenges_of_the_project_are_told_apart_by_their_archives_names(
     known: dict[str, Dataset], tmp_path: Path
 ) -> None:
-    for name, dataset in known.items():
+    for name in CHALLENGES:
+        dataset = known[name]
         (tmp_path / name).mkdir()
         for archive in dataset.archives:
             (tmp_path / name / archive.archive).touch()
         found = find_archives(tmp_path / name)
         assert {
-            split: (archives.images.name, archives.masks.name) for split, archives in found.items()
+            split: [path.name for path in (*archives.images, *archives.masks)]
+            for split, archives in found.items()
         } == {
-            split: (entry.images.archive, entry.masks.archive)
+            split: [source.archive for source in (*entry.images, *entry.masks)]
             for split, entry in dataset.splits.items()
         }
 
 
 def test_addresses_of_the_project_are_encrypted(known: dict[str, Dataset]) -> None:
-    for dataset in known.values():
-        assert dataset.base_url.scheme == "https"
-        assert dataset.mirrors and all(mirror.scheme == "https" for mirror in dataset.mirrors)
+    for name in CHALLENGES:
+        assert known[name].base_url.scheme == "https"
+        assert known[name].mirrors
+        assert all(mirror.scheme == "https" for mirror in known[name].mirrors)
+
+
+def test_what_has_no_address_is_to_be_obtained_by_hand(known: dict[str, Dataset]) -> None:
+    for name, dataset in known.items():
+        assert bool(dataset.base_url) != bool(dataset.obtain)
+        for source in dataset.sources:
+            if isinstance(source, Folder):
+                assert source.folder == "."
+                assert f"run with data=data/{name}" in dataset.obtain
+            elif not dataset.base_url:
+                assert source.archive in dataset.obtain
+        assert "https://" in (dataset.obtain or "https://"), name
+
+
+def test_masks_of_ham10000_are_those_that_were_published_for_all_its_images(
+    known: dict[str, Dataset],
+) -> None:
+    train = known["ham10000"].train
+    assert known["ham10000"].counts == {"train": 10015}
+    (masks,) = train.masks
+    assert (masks.bytes, masks.files) == (10_808_743, 10_015)
+    assert masks.hash == ("md5", "6e8d252e09cfdb0189199f15985a5b84")
+    assert [source.files for source in train.images] == [5000, 5015]
 
 
 @pytest.mark.parametrize("field", ["archive", "sha256", "md5", "bytes"])
@@ -86,7 +116,7 @@ def test_no_archive_of_the_project_has_the_name_size_or_hash_of_another(
 ) -> None:
     archives = [archive for dataset in known.values() for archive in dataset.archives]
     values = [value for archive in archives if (value := getattr(archive, field)) is not None]
-    assert len(archives) == 16 and len(set(values)) == len(values) > 0
+    assert len(archives) == 19 and len(set(values)) == len(values) > 0
 
 
 def test_the_project_says_what_it_knows_of_each_challenge(known: dict[str, Dataset]) -> None:
@@ -107,10 +137,10 @@ def test_the_project_says_which_test_images_are_training_images_elsewhere(
 
 def test_an_entry_is_read_as_it_is_written(tmp_path: Path) -> None:
     (dataset,) = load_datasets(write(tmp_path, ENTRY)).values()
-    images, masks = dataset.train.images, dataset.train.masks
+    (images,), (masks,) = dataset.train.images, dataset.train.masks
     assert images == Archive(archive="a.zip", files=3, bytes=10, sha256=SHA)
-    assert masks == Folder(folder="data/masks")
-    assert (dataset.title, dataset.mask_suffix) == ("Small", "_lesion")
+    assert masks == Folder(folder="masks")
+    assert (dataset.title, dataset.layout) == ("Small", Layout(mask_suffix="_lesion"))
     assert str(dataset.base_url) == "https://example.org/files/"
     assert list(dataset.splits) == ["train"] and dataset.counts == {"train": 3}
     assert dataset.archives == [images]
@@ -125,9 +155,50 @@ mine:
   test: {images: {archive: c.zip}, masks: {archive: d.zip}}
 """
     (dataset,) = load_datasets(write(tmp_path, text)).values()
-    assert dataset.base_url is None and dataset.mask_suffix == "_segmentation"
+    assert dataset.base_url is None and dataset.obtain is None
+    assert dataset.layout == Layout("", "_segmentation", ())
     assert list(dataset.splits) == ["train", "test"] and dataset.counts == {}
     assert [archive.hash for archive in dataset.archives] == [None, None]
+
+
+LISTS = f"""
+several:
+  title: Several
+  licence: internal
+  obtain: "ask for it"
+  image_suffix: _orig
+  mask_suffix: _contour
+  ignore: ["*_roi/*", "old/*"]
+  train:
+    images: [{{archive: a.zip, files: 3}}, {{archive: b.zip, files: 4, bytes: 10, sha256: {SHA}}}]
+    masks: [{{folder: data/one}}, {{folder: data/two}}]
+"""
+
+
+def test_images_and_masks_may_lie_in_several_places(tmp_path: Path) -> None:
+    (dataset,) = load_datasets(write(tmp_path, LISTS)).values()
+    assert [source.archive for source in dataset.train.images] == ["a.zip", "b.zip"]
+    assert dataset.train.masks == (Folder(folder="data/one"), Folder(folder="data/two"))
+    assert dataset.sources == [*dataset.train.images, *dataset.train.masks]
+    assert dataset.counts == {"train": 7} and dataset.obtain == "ask for it"
+    assert dataset.layout == Layout("_orig", "_contour", ("*_roi/*", "old/*"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("bytes: 10", "bytes: 0", "several.train.images.1.bytes: found 0"),
+        ("archive: b.zip, files: 4", "files: 4", "several.train.images.1.archive: "),
+        ("[{folder: data/one}, {folder: data/two}]", "[]", "several.train.masks: found"),
+        ("{folder: data/two}", "data/two", "several.train.masks.1: found 'data/two'"),
+        ('["*_roi/*", "old/*"]', '"*_roi/*"', "several.ignore: found"),
+    ],
+)
+def test_a_wrong_list_is_refused_with_file_and_place(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    assert old in LISTS
+    assert f": {named}" in refusal(write(tmp_path, LISTS.replace(old, new, 1)))
 
 
 def test_sha256_goes_before_md5() -> None:
@@ -161,10 +232,10 @@ def test_an_archive_that_holds_images_and_masks_is_one_archive() -> None:
         ("archive: a.zip", "archive: .a.zip", "small.train.images.archive: "),
         ("archive: a.zip", 'archive: "a.zip\\n"', "small.train.images.archive: "),
         ("archive: a.zip", "archive: a.tar", "small.train.images.archive: "),
-        ("folder: data/masks", 'folder: ""', "small.train.masks.folder: "),
-        ("folder: data/masks", "folder: x, files: 3", "small.train.masks.files: "),
-        ("{folder: data/masks}", "data/masks", "small.train.masks: found 'data/masks'"),
-        ("    masks: {folder: data/masks}\n", "", "small.train.masks: "),
+        ("folder: masks", 'folder: ""', "small.train.masks.folder: "),
+        ("folder: masks", "folder: x, files: 3", "small.train.masks.files: "),
+        ("{folder: masks}", "masks", "small.train.masks: found 'masks'"),
+        ("    masks: {folder: masks}\n", "", "small.train.masks: "),
         ("https://example.org/files/", "example", "small.base_url: "),
         ("https://example.org", "file://example.org", "small.base_url: "),
         ("[https://example.net/]", "[example]", "small.mirrors.0: "),
@@ -189,6 +260,10 @@ def test_a_wrong_entry_is_refused_with_the_name_of_its_data_set(tmp_path: Path) 
 def test_images_and_masks_in_one_place_must_have_names_that_differ(tmp_path: Path) -> None:
     train = "{images: {folder: a}, masks: {folder: a}}"
     text = f"x: {{title: x, licence: x, mask_suffix: '', train: {train}}}"
+    assert "images and masks of train lie in one place" in refusal(
+        write(tmp_path, text.replace("''", "_M, image_suffix: _m"))
+    )
+    load_datasets(write(tmp_path, text.replace("''", "'', image_suffix: _m")))
     assert "images and masks of train lie in one place" in refusal(write(tmp_path, text))
     load_datasets(write(tmp_path, text.replace("''", "_m")))
     load_datasets(write(tmp_path, text.replace("masks: {folder: a}", "masks: {folder: b}")))
@@ -199,7 +274,7 @@ def test_two_archives_of_one_name_must_be_one(tmp_path: Path) -> None:
     assert len(load_datasets(write(tmp_path, ENTRY + second))) == 2
     message = refusal(write(tmp_path, ENTRY + second.replace("bytes: 10", "bytes: 11")))
     assert "large: a.zip is described twice, and differently" in message
-    inside = ENTRY.replace("{folder: data/masks}", "{archive: a.zip, bytes: 11}")
+    inside = ENTRY.replace("{folder: masks}", "{archive: a.zip, bytes: 11}")
     assert "small: a.zip is described twice" in refusal(write(tmp_path, inside))
 
 

@@ -1,7 +1,11 @@
 """The stage evaluate: the official scorer gives the same, and nothing but the images counts."""
 
 import json
+import math
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +25,7 @@ from lesion.archives import ArchiveReader
 from lesion.arrays import array_path, load_index, load_split
 from lesion.batches import Split
 from lesion.calibration import calibrated
-from lesion.confidence import expected_dice
+from lesion.confidence import NoLesion, expected_dice
 from lesion.errors import ImageError, InputError
 from lesion.header import Header
 from lesion.images import encode_mask
@@ -32,7 +36,7 @@ from lesion.predict import Predictor, probability_maps
 from lesion.synthetic import lesion_image
 from lesion.training import Trainer
 from lesion.weights import load_model, save_weights
-from project import copy_of_stages, set_params
+from project import copy_of_stages, environment, set_params
 
 SIDE = 32
 SIZES = [(40, 60), (61, 45), (33, 97), (128, 128), (29, 31)]
@@ -112,10 +116,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage.main()
         knobs = params.load(params.TrainParams)
         train, validation = (
-            Split(images, masks, index["id"].tolist())
-            for index, images, masks in (
-                load_split(Path("arrays"), s) for s in ("train", "validation")
-            )
+            Split.of(*load_split(Path("arrays"), split)) for split in ("train", "validation")
         )
         trainer = Trainer(knobs, train, validation, torch.device("cpu"))
         while trainer.step < trainer.steps:
@@ -260,6 +261,36 @@ def test_the_number_of_threads_changes_nothing_to_the_bit(finished, changed, thr
     assert results(changed(threads=threads)) == results(finished)
 
 
+def test_with_one_thread_opencv_and_torch_compute_on_one(prepared, tmp_path):
+    # In a process of its own: here, OpenCV has one thread by now.
+    folder = shutil.copytree(prepared, tmp_path / "project", symlinks=True)
+    (folder / "evaluate_noting.py").write_text(
+        "import sys; sys.path.insert(0, 'stages')\n"
+        "import cv2, torch\n"
+        "import evaluate\n"
+        "encode, noted = evaluate.encode_mask, set()\n"
+        "def noting(mask):\n"
+        "    noted.add((cv2.getNumThreads(), torch.get_num_threads()))\n"
+        "    return encode(mask)\n"
+        "evaluate.encode_mask = noting\n"
+        "evaluate.main()\n"
+        "print(noted)\n"
+    )
+    environ = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
+    output = subprocess.check_output(
+        [sys.executable, "evaluate_noting.py"], cwd=folder, env=environ, text=True
+    )
+    assert output.splitlines()[-1] == "{(1, 1)}"
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "reference", "plot"])
+def test_in_stages_that_share_images_out_among_threads_opencv_has_one(stage):
+    code = f"import {stage}, cv2; print(cv2.getNumThreads())"
+    folder = Path(evaluate.__file__).parent
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=folder, text=True)
+    assert output == "1\n"
+
+
 def test_what_is_chosen_is_noted_and_used(finished):
     chosen = evaluation(finished)["chosen"]
     steps = pd.read_csv(finished / "metrics/choice.csv", dtype=str)
@@ -279,6 +310,7 @@ def test_what_the_parameters_fix_is_used(changed, tta):
     folder = changed(**{name: str(value).lower() for name, value in asdict(rules).items()})
     chosen = evaluation(folder)["chosen"]
     temperature = chosen.pop("temperature")
+    no_lesion = NoLesion(chosen.pop("no_lesion_odds"), chosen.pop("no_lesion_slope"))
     assert chosen == asdict(rules)
 
     index, images, _ = load_split(folder / "arrays", "test")
@@ -291,7 +323,8 @@ def test_what_the_parameters_fix_is_used(changed, tta):
             mask = rules.mask(originals.enlarged(row, maps[row]))
             assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0, mask)
             shown = originals.shown(row, maps[row])
-            expected = expected_dice(calibrated(shown, temperature), rules.mask(shown))
+            certain = calibrated(shown, temperature)
+            expected = expected_dice(certain, rules.mask(shown), no_lesion)
             assert case.expected_dice == pytest.approx(expected, abs=1e-6)
 
 
@@ -319,17 +352,70 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
 def test_calibration_is_that_of_the_validation_pixels(finished):
     numbers = evaluation(finished)
     assert numbers["chosen"]["temperature"] != 1
-    assert numbers["validation"]["calibration_error"] < numbers["validation"]["uncalibrated_error"]
+    for kind in ("all_pixels", "unsure_pixels"):
+        before, after = (
+            numbers["validation"][f"{name}_error_{kind}"]
+            for name in ("uncalibrated", "calibration")
+        )
+        assert after < before
     table = pd.read_csv(finished / "metrics/calibration.csv")
     gaps = (table["observed"] - table["predicted"]).abs()
     error = (gaps * table["pixels"]).sum() / table["pixels"].sum()
-    assert numbers["test"]["calibration_error"] == pytest.approx(error, abs=1e-5)
+    assert numbers["test"]["calibration_error_all_pixels"] == pytest.approx(error, abs=1e-5)
     # Every pixel of the network's square that shows the image, and none of the bars beside it.
     scales = [
         (height, width, SIDE / max(height, width)) for height, width in sizes(finished, "test")
     ]
     shown = [round(height * scale) * round(width * scale) for height, width, scale in scales]
     assert table["pixels"].sum() == sum(shown) < SIDE**2 * len(shown)
+
+
+def test_lesion_free_validation_photographs_teach_that_an_empty_mask_may_be_right(
+    finished, changed
+):
+    def empty() -> None:
+        """No lesion in three validation photographs."""
+        path = Path("raw/ISIC2018_Task1_Validation_GroundTruth.zip")
+        index = load_index(Path("arrays"), "validation")
+        truths = []
+        with ArchiveReader(Path("raw")) as archives:
+            for place, row in enumerate(index.itertuples()):
+                content = archives.read(row.mask_archive, row.mask)
+                if place < 3:
+                    content = encode_mask(np.zeros((row.height, row.width), bool))
+                truths.append((row.mask, content))
+        path.unlink()
+        pack(path, truths)
+        path = array_path(Path("arrays"), "validation", "masks")
+        masks = np.load(path)
+        path.unlink()
+        masks[:3] = 0
+        np.save(path, masks)
+
+    assert evaluation(finished)["chosen"]["no_lesion_odds"] == 0
+    folder = changed(empty, threshold=0.999)  # nothing is marked
+    assert evaluation(folder)["chosen"]["no_lesion_odds"] > 0
+    table = per_image(folder)
+    nothing = table[table["predicted_share"] == 0]
+    assert len(nothing) > 5 and nothing["expected_dice"].between(0.01, 0.99).all()
+
+
+def test_what_has_no_value_is_left_out_and_nine_images_have_no_interval(finished, changed, capsys):
+    scores = pd.read_csv(finished / "metrics/scores.csv")
+    few = scores["images"] < 10
+    assert scores.loc[few, ["low", "high"]].isna().all(axis=None)
+    means = scores[~few & ~scores["score"].str.startswith("batch")]
+    assert len(means) > 20 and means[["low", "high"]].notna().all(axis=None)
+    folder = changed(threshold=0.999, largest_component="false", fill_holes="false", tta="false")
+    for numbers in (evaluation(folder)[split] for split in SPLITS):
+        assert all(math.isfinite(value) for value in numbers.values())
+    # Of nothing marked anywhere, nothing varies that could be ranked.
+    assert "confidence_correlation" not in evaluation(folder)["validation"]
+    said = capsys.readouterr().out.splitlines()
+    validation, test = (next(line for line in said if line.startswith(s)) for s in SPLITS)
+    assert "9 images, on which epoch and rules were chosen: it flatters)" in validation
+    assert "–" not in validation and "dice 0.0000 " in validation and "flatters" not in test
+    assert re.search(r"dice 0\.\d{4} \(0\.\d{4}–0\.\d{4}\)", test)
 
 
 def test_risk_and_coverage_are_of_the_test_images(finished):

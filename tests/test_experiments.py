@@ -145,8 +145,8 @@ def test_an_experiment_leads_to_its_run_and_the_run_back(swept):
 
 
 @pytest.mark.parametrize("tool", ["find_run", "champion"])
-def test_a_tool_whose_store_does_not_answer_says_so_in_one_line(base, tool):
-    uri = "http://127.0.0.1:1"
+def test_a_tool_whose_store_does_not_answer_says_so_in_one_line_without_its_password(base, tool):
+    uri = "http://user:SECRET@127.0.0.1:1"
     environ = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = subprocess.run(
         ["python", f"../tools/{tool}.py"],
@@ -156,7 +156,8 @@ def test_a_tool_whose_store_does_not_answer_says_so_in_one_line(base, tool):
         text=True,
     )
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"{tool}: MLflow's store {uri}: ")
+    assert done.stderr.startswith(f"{tool}: MLflow's store http://***@127.0.0.1:1: ")
+    assert "SECRET" not in done.stderr
 
 
 def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(swept):

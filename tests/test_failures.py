@@ -14,7 +14,8 @@ def row(tp: int, fp: int, fn: int) -> SimpleNamespace:
     [
         ((0, 0, 50), ["nothing marked"]),
         ((0, 9, 50), ["marks skin only"]),
-        ((0, 9, 0), ["marks skin only"]),
+        ((0, 9, 0), ["marks skin, and there is no lesion"]),
+        ((0, 0, 0), ["no lesion, none marked"]),
         ((60, 0, 40), ["misses 40% of the lesion"]),
         ((75, 25, 25), ["misses 25% of the lesion", "25% of the mark is skin"]),
         ((30, 70, 0), ["70% of the mark is skin"]),

@@ -67,7 +67,7 @@ def dataset(server: Server) -> Dataset:
 
 
 def get(dataset: Dataset, attempts: int = 2) -> None:
-    gather(dataset, 0, by_hand=[Path("data")], pauses=(0,) * attempts)
+    gather(dataset, 0, Path("data"), pauses=(0,) * attempts)
 
 
 def refusal(dataset: Dataset, attempts: int = 0) -> str:
@@ -88,7 +88,7 @@ def served(server: Server, *names: str) -> dict[str, bytes]:
 
 def with_images(dataset: Dataset, **changes: object) -> Dataset:
     """The data set with something else said of its images."""
-    images = dataset.train.images.model_copy(update=changes)
+    images = dataset.train.images[0].model_copy(update=changes)
     return dataset.model_copy(update={"train": Split(images=images, masks=dataset.train.masks)})
 
 
@@ -176,30 +176,23 @@ def test_an_archive_put_there_by_hand_is_used_without_a_request(
     Path(folder).mkdir()
     for name in (A, B):
         Path(folder, name).write_bytes(server.files[name].content)
-    sources = gather(dataset, 0, by_hand=[Path("data")])
-    assert [members.place for members in sources["train"]] == [Path(folder, A), Path(folder, B)]
+    (images,), (masks,) = gather(dataset, 0, Path("data"))["train"]
+    assert [images.place, masks.place] == [Path(folder, A), Path(folder, B)]
     assert server.requests == []
 
 
-def test_a_file_of_another_size_in_data_is_passed_over(server: Server, dataset: Dataset) -> None:
-    Path("data").mkdir()
-    Path("data", A).write_bytes(b"the synthetic sample")
-    sources = gather(dataset, 0, by_hand=[Path("data")])
-    assert sources["train"][0].place == Path("downloads", A)
-    assert left() == served(server, A, B)
-    assert Path("data", A).read_bytes() == b"the synthetic sample"
-
-
+@pytest.mark.parametrize("folder", ["downloads", "data"])
 @pytest.mark.parametrize("size", [0, SIZE - 1, SIZE + 1])
-def test_a_file_of_another_size_in_downloads_is_refused_and_left(
-    server: Server, dataset: Dataset, size: int
+def test_a_file_of_another_size_is_refused_and_left(
+    server: Server, dataset: Dataset, folder: str, size: int
 ) -> None:
-    Path("downloads").mkdir()
-    Path("downloads", A).write_bytes(b"x" * size)
+    Path(folder).mkdir()
+    Path(folder, A).write_bytes(b"x" * size)
     assert refusal(dataset) == (
-        f"downloads/{A}: found {size} bytes; expected {SIZE}; remove it to download it again"
+        f"{folder}/{A}: found {size} bytes; expected {SIZE}; replace it by the original, or remove "
+        "it to download it again"
     )
-    assert left() == {A: b"x" * size} and server.requests == []
+    assert Path(folder, A).read_bytes() == b"x" * size and server.requests == []
 
 
 @pytest.mark.parametrize("folder", ["downloads", "data"])
@@ -210,7 +203,7 @@ def test_a_file_with_another_hash_is_refused_and_left(
     Path(folder, A).write_bytes(made(3))
     message = refusal(dataset)
     assert message.startswith(f"{folder}/{A}: found sha256:{hashlib.sha256(made(3)).hexdigest()}; ")
-    assert f"expected sha256:{dataset.train.images.sha256}" in message
+    assert f"expected sha256:{dataset.train.images[0].sha256}" in message
     assert Path(folder, A).read_bytes() == made(3) and server.requests == []
 
 
@@ -273,7 +266,7 @@ def test_wrong_bytes_of_the_right_size_are_refused_with_both_hashes(
     server.fail_always(A, Fault(change=lambda body: made(3)))
     message = refusal(dataset)
     assert f"{server.url}/{A}: found sha256:{hashlib.sha256(made(3)).hexdigest()}" in message
-    assert f"expected sha256:{dataset.train.images.sha256}" in message
+    assert f"expected sha256:{dataset.train.images[0].sha256}" in message
     assert len(server.gets(A)) == 1
     assert A not in left() and f"{A}.part" not in left()
 
@@ -463,8 +456,25 @@ def test_a_damaged_archive_of_unknown_hash_is_refused(
     message = refusal(unknown(dataset))
     assert f"{server.url}/{A}: {found}" in message
     assert A not in left()
-    Path("downloads", A).write_bytes(content)
-    assert f"downloads/{A}: {found}" in refusal(unknown(dataset))
+    Path("data").mkdir()
+    Path("data", A).write_bytes(content)
+    assert f"data/{A}: {found}" in refusal(unknown(dataset))
+
+
+def test_an_archive_of_unknown_hash_in_downloads_is_refused_unless_it_was_downloaded(
+    server: Server, dataset: Dataset
+) -> None:
+    Path("downloads").mkdir()
+    Path("downloads", A).write_bytes(zipped(a=made(3)))
+    message = refusal(unknown(dataset))
+    assert message.startswith(f"downloads/{A}: put there by hand, or changed, and no hash of it is")
+    assert "put it into data/, which DVC watches" in message
+    Path("downloads", A).unlink()
+    server.put(A, zipped(a=made(4)))
+    get(unknown(dataset))
+    get(unknown(dataset))
+    Path("downloads", A).write_bytes(zipped(a=made(3)))
+    assert refusal(unknown(dataset)) == message
 
 
 def test_too_little_room_is_refused_before_anything_is_downloaded(
@@ -626,7 +636,7 @@ def die(*args):
 if len(sys.argv) > 1:  # dies in place of this function, or after renaming
     owner, name = sys.argv[1].rsplit(".", 1)
     setattr(eval(owner), name, die)
-gather(load_datasets()["made"], 0, pauses=())
+gather(load_datasets()["made"], 0, Path("data"), pauses=())
 """
 
 

@@ -10,7 +10,18 @@ import pytest
 from lesion import members
 from lesion.archives import Pair, find_pairs
 from lesion.errors import ImageError, InputError
-from lesion.members import ArchiveMembers, FolderMembers, first_pairs, link, pack, put
+from lesion.members import (
+    ArchiveMembers,
+    FolderMembers,
+    Members,
+    link,
+    pack,
+    put,
+    remarks,
+    sample_names,
+)
+from lesion.names import Layout
+from lesion.splits import sample_of
 
 IMAGES = "ISIC2018_Task1-2_Training_Input"
 MASKS = "ISIC2018_Task1_Training_GroundTruth"
@@ -29,18 +40,24 @@ def content(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def opened(*paths: Path) -> list[Members]:
+    return [ArchiveMembers(p) if p.suffix == ".zip" else FolderMembers(p) for p in paths]
+
+
 def put_into(
-    folder: Path, images: Path, masks: Path, limit: int = 0, suffix: str = "_segmentation"
+    folder: Path,
+    images: Path | list[Path],
+    masks: Path | list[Path],
+    limit: int = 0,
+    suffix: str = "_segmentation",
 ) -> list[Pair]:
     """The pairs in `folder` after images and masks, archives or folders, were put there."""
     folder.mkdir()
-    sources = [
-        ArchiveMembers(path) if path.suffix == ".zip" else FolderMembers(path)
-        for path in (images, masks)
-    ]
-    archives = put("train", *sources, folder, limit=limit, mask_suffix=suffix)
-    assert {archives.images, archives.masks} == set(folder.iterdir())
-    return find_pairs({"train": archives}, suffix)
+    sources = [opened(*(x if isinstance(x, list) else [x])) for x in (images, masks)]
+    layout = Layout(mask_suffix=suffix)
+    archives = put("train", *sources, folder, limit=limit, layout=layout)
+    assert {*archives.images, *archives.masks} == set(folder.iterdir())
+    return find_pairs({"train": archives}, layout)
 
 
 @pytest.fixture
@@ -84,37 +101,77 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         folder.read("b.jpg")
 
 
-def test_whole_archives_are_linked_and_not_copied(sample: Path, raw: Path) -> None:
-    pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
+@pytest.fixture
+def protected(sample: Path, tmp_path: Path) -> Path:
+    """Archives as DVC leaves those that it tracks."""
+    folder = Path(shutil.copytree(sample, tmp_path / "protected"))
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    return folder
+
+
+def test_whole_archives_that_dvc_tracks_are_linked_and_not_copied(
+    protected: Path, raw: Path
+) -> None:
+    pairs = put_into(raw, protected / f"{IMAGES}.zip", protected / f"{MASKS}.zip")
     assert len(pairs) == 3
     for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
-        assert (raw / name).samefile(sample / name)
+        assert (raw / name).samefile(protected / name)
 
 
-def test_archives_are_copied_where_links_cannot_be(
-    sample: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+def test_whole_archives_that_were_downloaded_are_linked(
+    sample: Path, tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    downloads = Path(shutil.copytree(sample, tmp_path / "downloads"))
+    put_into(raw, downloads / f"{IMAGES}.zip", downloads / f"{MASKS}.zip")
+    assert (raw / f"{IMAGES}.zip").samefile(downloads / f"{IMAGES}.zip")
 
-    monkeypatch.setattr(os, "link", refuse)
+
+def test_an_archive_that_its_owner_may_write_to_is_copied(sample: Path, raw: Path) -> None:
     put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip")
     for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
         assert not (raw / name).samefile(sample / name)
         assert (raw / name).read_bytes() == (sample / name).read_bytes()
 
 
-def test_a_link_to_an_archive_is_followed(sample: Path, tmp_path: Path, raw: Path) -> None:
-    (tmp_path / "link.zip").symlink_to(sample / f"{IMAGES}.zip")
+def test_a_link_in_a_folder_that_leads_to_no_file_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "x", "a.jpg")
+    write(tmp_path / "elsewhere", "b.jpg")
+    (folder / "c.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")  # DVC sees it change
+    assert FolderMembers(folder).names() == ["a.jpg", "c.jpg"]
+    for target in ("elsewhere", "nowhere"):
+        (folder / "more").symlink_to(tmp_path / target)
+        with pytest.raises(InputError, match="x/more: a link to a folder, or to nothing"):
+            FolderMembers(folder).names()
+        (folder / "more").unlink()
+
+
+def test_archives_are_copied_where_links_cannot_be(
+    protected: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put_into(raw, protected / f"{IMAGES}.zip", protected / f"{MASKS}.zip")
+    for name in (f"{IMAGES}.zip", f"{MASKS}.zip"):
+        assert not (raw / name).samefile(protected / name)
+        assert (raw / name).read_bytes() == (protected / name).read_bytes()
+
+
+def test_a_link_to_an_archive_is_followed(protected: Path, tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "link.zip").symlink_to(protected / f"{IMAGES}.zip")
     raw.mkdir()
     link(tmp_path / "link.zip", raw)
     assert not (raw / "link.zip").is_symlink()
-    assert (raw / "link.zip").samefile(sample / f"{IMAGES}.zip")
+    assert (raw / "link.zip").samefile(protected / f"{IMAGES}.zip")
 
 
-def test_a_limit_takes_the_first_pairs_by_id_with_their_licences(sample: Path, raw: Path) -> None:
+def test_a_limit_takes_a_sample_of_pairs_with_their_licences(sample: Path, raw: Path) -> None:
     pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip", limit=2)
-    assert [pair.id for pair in pairs] == ["ISIC_9000000", "ISIC_9000001"]
+    ids = ["ISIC_9000000", "ISIC_9000001", "ISIC_9000002"]
+    assert [pair.id for pair in pairs] == sample_of(ids, 2)
     for kind, stem in (("images", IMAGES), ("masks", MASKS)):
         packed, whole = content(raw / f"train_{kind}.zip"), content(sample / f"{stem}.zip")
         assert packed.items() <= whole.items()
@@ -123,16 +180,37 @@ def test_a_limit_takes_the_first_pairs_by_id_with_their_licences(sample: Path, r
         )
 
 
+def test_a_limit_takes_pairs_from_all_over_and_the_same_ones_again(tmp_path: Path) -> None:
+    names = [f"clinic{i}_{j:03}" for i in range(4) for j in range(100)]
+    folder = FolderMembers(
+        write(tmp_path / "x", *(f"{n}.jpg" for n in names), *(f"{n}_m.png" for n in names))
+    )
+    samples = [
+        sample_names([folder], [folder], limit, Layout(mask_suffix="_m")) for limit in (40, 80)
+    ]
+    for clinic in range(4):
+        taken = [name for name in samples[0][0][0] if name.startswith(f"clinic{clinic}")]
+        assert 4 <= len(taken) <= 16
+    for side in (0, 1):
+        assert set(samples[0][side][0]) < set(samples[1][side][0])
+
+
 @pytest.mark.parametrize("limit", [3, 4, 1000])
 def test_a_limit_above_the_number_of_pairs_takes_all(sample: Path, raw: Path, limit: int) -> None:
     pairs = put_into(raw, sample / f"{IMAGES}.zip", sample / f"{MASKS}.zip", limit=limit)
     assert len(pairs) == 3
 
 
-def test_the_first_pairs_are_the_first_by_id_wherever_they_lie(tmp_path: Path) -> None:
+def test_the_sample_does_not_depend_on_where_pairs_lie(tmp_path: Path) -> None:
     images = FolderMembers(write(tmp_path / "i", "z/A.jpg", "a/C.jpg", "B.png"))
     masks = FolderMembers(write(tmp_path / "m", "C_x.png", "q/B_x.png", "A_x.png"))
-    assert first_pairs(images, masks, 2, "_x") == (["B.png", "z/A.jpg"], ["A_x.png", "q/B_x.png"])
+    image, mask = {
+        "A": ("z/A.jpg", "A_x.png"),
+        "B": ("B.png", "q/B_x.png"),
+        "C": ("a/C.jpg", "C_x.png"),
+    }[sample_of("ABC", 1)[0]]
+    chosen = sample_names([images], [masks], 1, Layout(mask_suffix="_x"))
+    assert chosen == ([[image]], [[mask]])
 
 
 def test_drawings_stay_known_as_drawings_when_they_are_packed(
@@ -168,10 +246,12 @@ def test_a_damaged_member_that_is_to_be_packed_is_named(
     sample: Path, tmp_path: Path, raw: Path
 ) -> None:
     path = Path(shutil.copy(sample / f"{IMAGES}.zip", tmp_path))
-    member = content(path)[f"{IMAGES}/ISIC_9000001.jpg"]
+    ids = ["ISIC_9000000", "ISIC_9000001", "ISIC_9000002"]
+    (second,) = set(sample_of(ids, 2)) - set(sample_of(ids, 1))
+    member = content(path)[f"{IMAGES}/{second}.jpg"]
     path.write_bytes(path.read_bytes().replace(member, member[::-1]))
     masks = sample / f"{MASKS}.zip"
-    with pytest.raises(ImageError, match=rf"{IMAGES}\.zip: Bad CRC-32 .*ISIC_9000001\.jpg"):
+    with pytest.raises(ImageError, match=rf"{IMAGES}\.zip: Bad CRC-32 .*{second}\.jpg"):
         put_into(raw, path, masks, limit=2)
     assert len(put_into(tmp_path / "one", path, masks, limit=1)) == 1
 
@@ -227,11 +307,79 @@ def test_images_and_masks_may_lie_in_one_archive(tmp_path: Path, raw: Path) -> N
     path = tmp_path / "both.zip"
     pack(path, [("A.jpg", b"image"), ("A_m.png", b"mask"), ("B.jpg", b""), ("B_m.png", b"")])
     raw.mkdir()
-    archives = put("train", ArchiveMembers(path), ArchiveMembers(path), raw, mask_suffix="_m")
-    assert archives.images == archives.masks == raw / "both.zip"
-    assert [pair.id for pair in find_pairs({"train": archives}, "_m")] == ["A", "B"]
+    layout = Layout(mask_suffix="_m")
+    archives = put("train", opened(path), opened(path), raw, layout=layout)
+    assert archives.images == archives.masks == (raw / "both.zip",)
+    assert [pair.id for pair in find_pairs({"train": archives}, layout)] == ["A", "B"]
     pairs = put_into(tmp_path / "one", path, path, limit=1, suffix="_m")
-    assert [(pair.image, pair.mask) for pair in pairs] == [("A.jpg", "A_m.png")]
+    (name,) = sample_of("AB", 1)
+    assert [(pair.image, pair.mask) for pair in pairs] == [(f"{name}.jpg", f"{name}_m.png")]
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_images_may_lie_in_several_archives(tmp_path: Path, limit: int) -> None:
+    for name, some in (("a", "12"), ("b", "345")):
+        beside = [("LICENSE.txt", name.encode())]
+        pack(tmp_path / f"{name}.zip", [(f"{i}.jpg", f"{i}{name}".encode()) for i in some] + beside)
+    pack(tmp_path / "masks.zip", [(f"{i}_m.png", b"") for i in "12345"])
+    images = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    raw = tmp_path / "raw"
+    pairs = put_into(raw, images, tmp_path / "masks.zip", limit, suffix="_m")
+    assert [pair.id for pair in pairs] == sample_of("12345", limit or 5)
+    packed = {"a": "train_images.zip", "b": "train_images_2.zip"}
+    for pair in pairs:
+        source = "a" if pair.id in "12" else "b"
+        assert pair.image_archive == (packed[source] if limit else f"{source}.zip")
+        assert content(raw / pair.image_archive)[pair.image] == f"{pair.id}{source}".encode()
+    for source, name in packed.items():
+        path = raw / (name if limit else f"{source}.zip")
+        assert content(path)["LICENSE.txt"] == source.encode()
+
+
+@pytest.mark.parametrize("first", ["archive", "folder"])
+def test_an_archive_called_like_one_that_is_packed_is_refused_and_left_alone(
+    tmp_path: Path, raw: Path, first: str
+) -> None:
+    archive = tmp_path / "test_images.zip"
+    pack(archive, [("A.jpg", b"image"), ("A_m.png", b"mask")])
+    before = archive.read_bytes()
+    folder = write(tmp_path / "folder", "B.jpg", "B_m.png")
+    raw.mkdir()
+    layout = Layout(mask_suffix="_m")
+    puts = [("train", archive), ("test", folder)]
+    with pytest.raises(InputError, match=r"test_images\.zip: there are two archives of that name"):
+        for split, path in puts if first == "archive" else puts[::-1]:
+            put(split, opened(path), opened(path), raw, layout=layout)
+    assert archive.read_bytes() == before
+
+
+def test_members_packed_by_windows_are_found_and_packed_for_all(tmp_path: Path, raw: Path) -> None:
+    path = tmp_path / "a.zip"
+    pack(path, [("x\\", b""), ("x\\A.jpg", b"image"), ("x\\A_m.png", b"mask")])
+    (pair,) = put_into(raw, path, path, suffix="_m")
+    assert ArchiveMembers(raw / pair.image_archive).read(pair.image) == b"image"
+    (pair,) = put_into(tmp_path / "one", path, path, limit=1, suffix="_m")
+    assert (pair.image, pair.mask) == ("x/A.jpg", "x/A_m.png")
+    assert content(tmp_path / "one" / pair.mask_archive)[pair.mask] == b"mask"
+
+
+def test_a_file_whose_name_is_no_utf_8_is_refused_with_a_remedy(tmp_path: Path, raw: Path) -> None:
+    folder = write(tmp_path / "x", "A.jpg", "A_m.png")
+    (folder / os.fsdecode(b"L\xe4sion.jpg")).touch()
+    with pytest.raises(InputError, match=r"x: found b'L\\xe4sion\.jpg', a name that is no UTF-8"):
+        put_into(raw, folder, folder, suffix="_m")
+
+
+def test_what_is_passed_over_is_counted_once_a_place_and_can_be_printed(tmp_path: Path) -> None:
+    texts = ["a.csv", "b.json", "c.txt", "x/d.md", "LICENSE.txt", ".DS_Store"]
+    folder = FolderMembers(write(tmp_path / "x", "A.jpg", "A_m.png", *texts))
+    (remark,) = remarks([folder, folder], Layout(mask_suffix="_m"))
+    assert remark == f"{tmp_path / 'x'}: 4 × passed over beside the images: a.csv, b.json, c.txt, …"
+    bare = FolderMembers(write(tmp_path / "y", "A.jpg", "LICENSE.txt"))
+    (tmp_path / "y" / os.fsdecode(b"\xe4.bin")).touch()
+    assert remarks([bare], Layout()) == []
+    (remark,) = remarks([bare], Layout(ignore=("*.bin",)))
+    assert remark.endswith("1 × passed over beside the images: \\udce4.bin") and remark.encode()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +388,7 @@ def test_images_and_masks_may_lie_in_one_archive(tmp_path: Path, raw: Path) -> N
         (["A.jpg", "B.jpg"], ["A_m.png"], "masks", "no mask of image B.jpg, one of 1 without"),
         (["A.jpg"], ["A_m.png", "B_m.png"], "images", "no image of mask B_m.png, one of 1 without"),
         (["A.jpg", "x/A.png"], ["A_m.png"], "images", "A occurs twice, as A.jpg and x/A.png"),
-        (["A.jpg", "notes.md"], ["A_m.png"], "images", "found notes.md; expected only X.jpg"),
+        (["A.jpg", "film.mp4"], ["A_m.png"], "images", "found film.mp4; expected only X.jpg"),
         (["A.jpg"], ["A_m.png", "A.jpg"], "masks", "found A.jpg; expected only X_m.png"),
         (["A.jpg", "A_m.png"], ["A_m.png"], "images", "found A_m.png; expected only X.jpg"),
         (["x.csv"], ["y.csv"], "images", "no image in it"),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lesion.page import Case, write_page
 from lesion.page.cases import UNITS, outline
-from lesion.page.numbers import BOUNDARY, SCORES
+from lesion.page.numbers import BOUNDARY, SCORES, methods
 from lesion.synthetic import lesion_image
 
 SVG = (
@@ -54,7 +54,8 @@ TEST = [item for item in CASES if item.split == "test"]
 
 def table(*rows: tuple) -> pd.DataFrame:
     names = ["split", "group", "method", "score", "images", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+    found = pd.DataFrame(rows, columns=names)
+    return found.assign(published=found["method"].str.contains("cited").map({True: True}))
 
 
 NAN = float("nan")
@@ -320,9 +321,43 @@ def test_methods_stand_in_order_with_their_numbers_and_a_dash_for_what_is_missin
             ["0.500"],
         ],
         [["Otsu", "335"], ["0.622", "0.611–0.631"], *dashes],
-        [["network, validation", "100"], ["0.901", "0.800–0.950"], *dashes],
+        [["network, validation", "100 · chosen on these"], ["0.901", "0.800–0.950"], *dashes],
         [["cited 2018", "1,000 · published"], ["0.898"], *dashes],
     ]
+
+
+def test_what_has_no_interval_is_no_published_result_for_that():
+    few = SCORE_TABLE.assign(images=7, low=NAN, high=NAN)
+    kinds = {row.name: row.kind for row in methods(few).rows}
+    assert kinds == {
+        "network": "network",
+        "Otsu": "reference",
+        "network, validation": "validation",
+        "cited 2018": "published",
+    }
+    assert {row.kind for row in methods(few.drop(columns="published")).rows} == {
+        "network",
+        "reference",
+        "validation",
+    }
+
+
+@pytest.mark.parametrize("splits", [("test",), ("test", "validation")])
+def test_a_page_with_validation_scores_says_that_they_flatter(tmp_path, splits):
+    scores = SCORE_TABLE[SCORE_TABLE["split"].isin(splits)]
+    text = write(tmp_path / "report.html", scores=scores).read_text(encoding="utf-8")
+    numbers = text.partition('<section id="gallery"')[0]
+    assert ("chosen on the validation images, so that their scores flatter" in numbers) == (
+        "validation" in splits
+    )
+
+
+def test_an_interval_stands_beside_the_number_of_its_images(tmp_path):
+    text = write(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "95 % interval, 335 images <b>0.873–0.902</b>" in text
+    assert 'title="95 % interval 0.650–0.800, 122 images"' in text
+    assert 'title="no interval, 1 images"' in text
+    assert "nan" not in text.partition('<script type="application/json"')[0].partition("<body>")[2]
 
 
 def test_groups_of_the_chosen_score_are_shown_with_images_and_dots_in_their_place(page, window):
@@ -511,6 +546,12 @@ def test_count_and_mean_dice_are_of_what_is_shown(page, window):
     window.set("find", "ISIC_0005")
     assert window.one("#count").text == f"1 of 24 images, mean Dice {CASES[5].scores['dice']:.3f}"
     assert window.one("#count").get_attribute("aria-live") == "polite"
+
+
+def test_the_mean_of_validation_images_is_said_to_flatter(page, window):
+    window.open(page, split="validation")
+    note = "(those of validation flatter: choices were made on them)"
+    assert window.one("#count").text.endswith(note)
 
 
 def test_where_nothing_matches_the_page_says_so_and_resets(page, window):

@@ -131,7 +131,8 @@ def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed
     slow: Path,
 ) -> None:
     # A temporary copy, which DVC removes; the MLflow run has to outlive it.
-    run(slow, "dvc", "exp", "run", *QUICK, "-S", "lr=1e-2", "--name", "fast", "--temp")
+    address = ("env", "MLFLOW_TRACKING_URI=sqlite:///mlflow.db")
+    run(slow, *address, "dvc", "exp", "run", *QUICK, "-S", "lr=1e-2", "--name", "fast", "--temp")
     table = json.loads(run(slow, "dvc", "exp", "show", "--json").stdout)
     (baseline,) = [row for row in table if row["name"] == "main"]
     listed = {exp["name"]: exp["revs"][0]["data"] for exp in baseline["experiments"] or []}

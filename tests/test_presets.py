@@ -31,12 +31,12 @@ def test_a_preset_sets_parameters_that_every_stage_accepts(preset: Path, tmp_pat
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
-def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_threads(
+def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_data(
     preset: Path,
 ) -> None:
     named = set(re.findall(r"(\w+)=", preset.read_text()))
     left = set(params.TrainParams.model_fields) - named
-    left -= {"seed", "threads", "resize", "train_fraction", "split_seed"}
+    left -= {"seed", "resize", "train_fraction", "split_seed"}
     assert left <= ({"encoder_lr"} if "encoder=none" in preset.read_text() else set())
 
 

@@ -12,7 +12,9 @@ NOT_RUN = {
         "make ": "installs all packages; .ci/run does `make lint` and `make test`",
         "presets/": "needs real images; test_presets.py has them checked",
         "source=isic2018": "downloads gigabytes; test_download.py does it from a server of its own",
-        "path/to/folder": "the address of somebody's data; test_pipeline.py imports a folder",
+        "path/to/folder": "the address of somebody's data; test_own_data.py imports a folder",
+        "data/mine": "the same",
+        "Our photographs": "the same",
         "torchrun": "needs several GPUs; test_distributed.py runs it on the processor",
     },
     "docs/tracking.md": {

@@ -50,12 +50,14 @@ def scores() -> pd.DataFrame:
 
 DRAWINGS = {
     "thresholds": lambda: threshold_sweep(sweep(), 0.4, "40 validation images"),
-    "calibration": lambda: calibration(reliability(), 1.3, 0.0123, "40 test images"),
-    "calibration of one range": lambda: calibration(reliability().head(1), 1, 0.5, "note"),
+    "calibration": lambda: calibration(reliability(), 1.3, 0.0123, 0.0456, "40 test images"),
+    "calibration of one range": lambda: calibration(reliability().head(1), 1, 0.5, None, "note"),
+    "risk without failures": lambda: risk_coverage(risk(), None, "40 test images"),
     "risk and coverage": lambda: risk_coverage(risk(), 0.5, "40 test images"),
     "area": lambda: bland_altman(areas(), "40 test images"),
     "area of one image": lambda: bland_altman(areas(1), "1 test image"),
     "groups": lambda: by_group(scores(), "40 test images"),
+    "groups without intervals": lambda: by_group(scores().assign(low=np.nan, high=np.nan), "4"),
 }
 
 
@@ -83,9 +85,12 @@ def texts(figure) -> str:
 
 def test_pictures_say_what_is_in_use_and_what_was_found():
     assert "in use: 0.4" in texts(threshold_sweep(sweep(), 0.4, ""))
-    said = texts(calibration(reliability(), 1.3, 0.0123, ""))
-    assert "calibration error 0.012" in said and "temperature 1.3" in said
+    said = texts(calibration(reliability(), 1.3, 0.0123, 0.0456, ""))
+    for part in ("calibration error", "0.012 over all pixels", "0.046 between 0.1 and 0.9", "1.3"):
+        assert part in said
+    assert "between" not in texts(calibration(reliability(), 1.3, 0.0123, None, ""))
     assert "50% of the failures" in texts(risk_coverage(risk(), 0.5, ""))
+    assert "no image failed" in texts(risk_coverage(risk(), None, ""))
 
 
 def test_bias_and_limits_of_agreement_are_the_mean_and_1_96_deviations():
@@ -110,6 +115,15 @@ def test_groups_are_those_of_the_networks_dice_with_their_images():
     (points,) = axes.lines
     assert points.get_xdata().tolist() == [0.9, 0.8, 0.93, 0.85]
     assert list(points.get_ydata()) == [0, -1, -2, -3]  # the first on top
+
+
+def test_a_group_without_interval_is_a_dot_without_a_line():
+    table = scores()
+    table.loc[table["group"] == "hair: yes", ["low", "high"]] = np.nan
+    axes = by_group(table, "").axes[0]
+    (lines,) = axes.collections
+    drawn = [path.vertices for path in lines.get_paths() if np.isfinite(path.vertices).all()]
+    assert len(drawn) == 3 and len(axes.lines[0].get_xdata()) == 4
 
 
 def test_review_is_the_share_that_is_not_kept():

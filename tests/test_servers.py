@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -14,11 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project import copy, environment, run, set_params, wait_for
+from lesion import tracking
+from lesion.header import Header
+from lesion.store import EXPERIMENT
+from lesion.unet import UNet
+from lesion.weights import save_weights
+from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import (
     BUCKET,
     KEYS,
     all_runs,
+    answers,
     free_port,
     mlflow_server,
     postgresql_server,
@@ -65,6 +72,54 @@ def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, t
             assert {point.step: point.value for point in logged} == history[name].to_dict()
             assert len(logged) == len(history)
     assert list((folder / "mlspool").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """MLflow's pages over the store of a project: its root, and their port."""
+    root, port = tmp_path_factory.mktemp("pages"), free_port()
+    process = subprocess.Popen(
+        ["python", ROOT / "tools/show_runs.py", "--port", str(port), "--workers", "1"],
+        env=environment() | {"DVC_ROOT": str(root), "MLFLOW_TRACKING_URI": "sqlite:///runs.db"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: answers(port) or process.poll() is not None)
+        yield root, port
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_the_pages_show_the_store_that_the_stages_fill(pages):
+    root, port = pages
+    shown = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
+    stages = mlflow.MlflowClient(f"sqlite:///{root}/runs.db")
+    assert shown.get_experiment_by_name(EXPERIMENT)
+    made = stages.get_experiment(shown.create_experiment("made in the pages"))
+    # A stage can put its files there without a server.
+    assert made.artifact_location == f"{root.as_uri()}/mlartifacts/{made.experiment_id}"
+
+
+def test_the_password_of_an_address_is_neither_shown_nor_kept(pages, tmp_path, monkeypatch, capfd):
+    root, port = pages
+    weights = tmp_path / "unet.safetensors"
+    header = Header("none", 2, 2, 16, "stretch", "f", 1)
+    save_weights(weights, UNet(width=2, depth=2).state_dict(), header)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:p%40SECRET@127.0.0.1:{port}")
+    with tracking.result("model", "result") as log:
+        log.model(weights)
+    mlflow.set_tracking_uri(None)
+    (found,) = all_runs(f"http://127.0.0.1:{port}")
+    assert found.info.status == "FINISHED" and found.outputs.model_outputs
+    said = "".join(capfd.readouterr())
+    assert "SECRET" not in said and "warning" not in said
+    kept = [path for path in (*root.rglob("*"), *tmp_path.rglob("*")) if path.is_file()]
+    assert any(path.name == "MLmodel" for path in kept)
+    assert not [path for path in kept if b"SECRET" in path.read_bytes()]
 
 
 @pytest.mark.slow

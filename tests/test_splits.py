@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from lesion.splits import SPLITS, assign_splits, fraction_of
+from lesion.splits import SPLITS, assign_splits, fraction_of, sample_of
 
 IDS = [f"ISIC_{number:07d}" for number in range(10_000)]
 
@@ -118,3 +118,19 @@ def test_a_fraction_is_the_same_images_in_whatever_order_and_never_none():
     turned = fraction_of(IDS[::-1], 0.3, seed=0)
     assert {IDS[row] for row in rows} == {IDS[::-1][row] for row in turned}
     assert len(fraction_of(IDS, 1e-9, seed=0)) == 1
+
+
+def test_a_sample_is_part_of_a_larger_one_of_the_same_ids_and_sorted():
+    samples = [sample_of(IDS, count) for count in (5, 50, len(IDS), len(IDS) + 1)]
+    assert [len(sample) for sample in samples] == [5, 50, len(IDS), len(IDS)]
+    assert set(samples[0]) < set(samples[1]) < set(samples[2])
+    assert all(sample == sorted(sample) == sample_of(IDS[::-1], len(sample)) for sample in samples)
+
+
+def test_a_sample_is_chosen_by_the_hash_that_a_fraction_is_chosen_by():
+    assert sample_of(IDS, 30) == sorted(IDS[row] for row in fraction_of(IDS, 30 / len(IDS), seed=0))
+
+
+def test_an_id_stays_in_the_sample_unless_a_new_one_takes_its_place():
+    before, after = sample_of(IDS[::2], 40), sample_of(IDS, 40)
+    assert set(after) - set(before) <= set(IDS[1::2])

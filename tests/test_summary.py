@@ -70,12 +70,20 @@ def test_batch_scores_are_means_over_the_pooled_scores_of_four_images_each(count
     assert value(of_network(table), "batch_iou") == pytest.approx(np.mean(iou))
 
 
-def test_intervals_hold_their_values():
-    scores = of_network(rows())
+def test_intervals_hold_their_values_and_stay_among_what_scores_can_be():
+    scores = of_network(rows(60).assign(sensitivity=1.0)).set_index("score")
     assert (scores["low"] <= scores["value"]).all() and (scores["value"] <= scores["high"]).all()
-    assert (
-        scores.set_index("score").loc["dice", "high"] > scores.set_index("score").loc["dice", "low"]
-    )
+    assert (scores["low"] >= 0).all() and (scores["high"].drop(["hd95", "assd"]) <= 1).all()
+    assert scores.loc["dice", "high"] > scores.loc["dice", "low"]
+    assert scores.loc["sensitivity", "low"] < 1  # of 60 images none was missed, of others may be
+
+
+def test_below_ten_images_nothing_has_an_interval_and_below_ten_batches_no_batch_score():
+    for count, known in ((9, 0), (10, len(MEANS) + 3), (36, len(MEANS) + 3), (37, len(MEANS) + 5)):
+        scores = of_network(rows(count))
+        assert scores["value"].notna().all() and scores["low"].notna().sum() == known
+        batches = scores["score"].str.startswith("batch")
+        assert scores.loc[batches, "low"].notna().all() == (count == 37)
 
 
 def test_images_where_nothing_is_and_nothing_was_found_are_perfect():
@@ -108,9 +116,18 @@ def test_a_group_has_the_scores_of_its_images():
     touching = traits["at_border"].to_numpy()
     for group, own in (("border: touches", touching), ("border: inside", ~touching)):
         part = scores[scores["group"] == group]
+        assert part["low"].notna().all() == part["high"].notna().all() == (own.sum() >= 10)
         assert part["score"].tolist() == list(GROUPED) and (part["images"] == own.sum()).all()
         assert value(part, "dice") == pytest.approx(table["dice"][own].mean())
     assert scores["group"].str.startswith("skin tone: ").any()
+
+
+def test_images_without_lesion_are_a_group_of_their_own():
+    table = rows()
+    traits = references(table)
+    traits.loc[traits["id"].isin(table["id"].head(4)), "lesion_share"] = 0
+    groups = summarise_split(table, traits).set_index("group")["images"]
+    assert (groups["size: none"] == 4).all() and (groups["border: unknown"] == 4).all()
 
 
 def test_the_order_of_the_rows_changes_nothing_to_the_bit():

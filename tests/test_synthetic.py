@@ -250,11 +250,11 @@ def test_command_line_writes_the_archives(tmp_path, monkeypatch):
     arguments = ["synthetic", str(tmp_path), "--train=1", "--validation=0", "--test=1", "--size=24"]
     monkeypatch.setattr("sys.argv", arguments)
     main()
-    assert len(list(tmp_path.glob("*.zip"))) == 4
+    assert len(list(tmp_path.glob("Synthetic_*.zip"))) == 4  # no name that real archives have
 
 
 def test_command_line_help_names_the_defaults(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["synthetic", "--help"])
     with pytest.raises(SystemExit):
         main()
-    assert capsys.readouterr().out.count("default:") == 5
+    assert capsys.readouterr().out.count("default:") == 6

@@ -1,12 +1,16 @@
 """Whole runs, from what a stage logs to what is in the store."""
 
 import json
+import re
 import resource
+import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,14 +21,19 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
+import project
 from lesion import courier, delivery, tracking
+from lesion.errors import InputError
 from lesion.header import Header
 from lesion.predict import Predictor
-from lesion.spool import Entry, entries
-from lesion.store import open_store, search
+from lesion.registry import Registry
+from lesion.spool import Entry, entries, spool
+from lesion.store import EXPERIMENT, open_store, search
 from lesion.unet import UNet
 from lesion.weights import save_weights
+from project import wait_for
 
 SIDE = 16
 
@@ -48,8 +57,10 @@ def environment(store: Path) -> Iterator[pytest.MonkeyPatch]:
 
 def start_process(patch: pytest.MonkeyPatch, root: Path) -> None:
     mlflow.set_tracking_uri(None)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+    for name in (
+        *("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"),
+        *("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"),
+    ):
         patch.delenv(name, raising=False)
     patch.setenv("DVC_ROOT", str(root))
     patch.setattr(courier, "INTERVAL", 0.01)
@@ -130,6 +141,15 @@ def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNames
     return SimpleNamespace(run_id=run.info.run_id, predictor=predictor, weights=weights)
 
 
+@pytest.fixture
+def own_store(store: Path, logged: SimpleNamespace, tmp_path: Path, environment) -> Path:
+    """The root of a project with a copy of the store."""
+    root = Path(shutil.copytree(store, tmp_path / "own"))
+    environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+    environment.setenv("DVC_ROOT", str(root))
+    return root
+
+
 def test_a_training_and_its_result_are_one_run_with_everything_that_was_logged(store, logged):
     run = client().get_run(logged.run_id)
     assert run.info.status == "FINISHED" and run.info.run_name == "brave-name"
@@ -173,6 +193,30 @@ def test_logged_model_gives_the_predictors_probabilities_for_any_number_of_image
     assert probabilities.shape == (count, SIDE, SIDE) and probabilities.dtype == np.float32
     expected = logged.predictor(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_the_champion_of_a_moved_project_is_loaded_from_where_it_is_now(
+    own_store, logged, tmp_path, environment
+):
+    registry = Registry()
+    registry.register(registry.run_with("result of everything", "it"), champion=True)
+    environment.setenv("DVC_ROOT", str(own_store.rename(tmp_path / "new")))
+    environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert Registry().champion().run_id == logged.run_id
+    assert Registry().artifact(logged.run_id, "table.csv") == "a,b\n"
+    model = mlflow.pyfunc.load_model("models:/skin-lesion-unet@champion")
+    assert model.predict(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (1, SIDE, SIDE)
+    assert not own_store.exists()
+
+
+def test_a_registered_model_that_was_deleted_begins_anew(logged):
+    registry = Registry()
+    run = registry.run_with("result of everything", "it")
+    for _ in range(2):
+        assert registry.champion() is None
+        assert int(registry.register(run, champion=True)) == 1
+        assert registry.champion().run_id == logged.run_id
+        client().delete_registered_model("skin-lesion-unet")
 
 
 def test_numbers_are_in_the_store_while_the_training_runs():
@@ -437,14 +481,193 @@ def test_a_parameter_that_the_run_has_already_stays_and_the_recording_goes_on(ca
     assert run.data.params["threshold"] == "0.5" and run.data.metrics["dice"] == 0.5
 
 
-def test_what_mlflow_never_takes_does_not_keep_the_rest_from_it(capsys):
+def test_single_values_that_mlflow_never_takes_are_left_out_by_name_and_nothing_else(capsys):
     with tracking.training("odd") as log:
-        log.metrics({"what?!": 0.5})
-        log.tags({"after": "it"})
+        log.metrics({"before": 0.1, "what?!": 0.5, "after": 0.2}, step=1)
+        log.metrics({"later": 0.3}, step=2)
+        log.params({"lr": 0.1, "how?!": "c", "seed": 0})
+        log.tags({"why?!": "a", "why": "b"})
     (run,) = found(fingerprint="odd")
-    assert run.data.tags["after"] == "it" and run.info.status == "FINISHED"
-    assert "MLflow refuses metrics" in capsys.readouterr().out
+    numbers = {k: v for k, v in run.data.metrics.items() if not k.startswith("system/")}
+    assert numbers == {"before": 0.1, "after": 0.2, "later": 0.3}
+    assert run.data.params == {"lr": "0.1", "seed": "0"}
+    assert run.data.tags["why"] == "b" and run.info.status == "FINISHED"
+    warnings = capsys.readouterr().out.splitlines()
+    refused = [line.split(" of run ")[0] for line in warnings]
+    expected = ("metric 'what?!'", "param 'how?!'", "tag 'why?!'")
+    assert refused == [f"warning: MLflow refuses {name}" for name in expected]
     assert entries() == []
+
+
+def test_a_name_of_an_experiment_that_mlflow_never_takes_keeps_no_result_from_it(environment):
+    train("plus", "plus model")
+    give_result("plus model", "plus result", dice=0.5)
+    environment.setenv("DVC_EXP_NAME", "a+b")
+    give_result("plus model", "plus result", dice=0.5)
+    assert entries() == [] and len(found(result_hash="plus result")) == 1
+
+
+def run_command_of(error: Exception, root: Path) -> None:
+    """Runs the command that an error names, as somebody does who reads it."""
+    (command,) = re.findall("`(.*?)`", str(error))
+    subprocess.run(command, cwd=root, env=project.environment(), shell=True, check=True)
+
+
+def test_an_experiment_that_was_deleted_gets_everything_once_it_is_restored(own_store, capsys):
+    opened, experiment = open_store()
+    opened.delete_experiment(experiment)
+    assert_warns_once_and_keeps_everything(capsys)
+    (entry,) = entries()
+    assert entry.sent() == {"count": 0}
+    opened.restore_experiment(experiment)
+    assert_the_rest_is_sent()
+
+
+@pytest.mark.parametrize("deleted", ["run", "experiment"])
+def test_what_is_deleted_while_it_is_written_gets_everything_once_it_is_restored(
+    own_store, deleted
+):
+    with tracking.training("deleted") as log:
+        log.metrics({"dice": 0.1}, step=1)
+        wait_for(lambda: any("dice" in run.data.metrics for run in found(fingerprint="deleted")))
+        (run,) = found(fingerprint="deleted")
+        if deleted == "run":
+            client().delete_run(run.info.run_id)
+        else:
+            client().delete_experiment(run.info.experiment_id)
+        log.metrics({"dice": 0.2}, step=2)
+        log.tags({"model_hash": "deleted"})
+    give_result("deleted", "result of deleted", **{"test.dice": 0.5})
+    assert len(entries()) == 2
+    with pytest.raises(InputError, match=f"{deleted} .* is deleted; ") as refused:
+        delivery.deliver_all()
+    run_command_of(refused.value, own_store)
+    delivery.deliver_all()
+    (again,) = found(fingerprint="deleted")
+    assert again.info.run_id == run.info.run_id and again.info.status == "FINISHED"
+    assert curve(run.info.run_id, "dice") == [(1, 0.1), (2, 0.2)]
+    assert again.data.metrics["test.dice"] == 0.5
+    assert entries() == []
+
+
+def test_an_entry_of_which_all_was_counted_as_sent_but_has_no_run_is_sent():
+    entry = Entry.open("counted")
+    entry.append("training", name="counted", tags={"fingerprint": "counted"})
+    entry.append("metrics", values={"dice": 0.5}, step=1)
+    entry.append("end", status="FINISHED")
+    entry.note_sent({"count": 3})
+    entry.close()
+    delivery.deliver_all()
+    (run,) = found(fingerprint="counted")
+    assert run.data.metrics["dice"] == 0.5 and run.info.status == "FINISHED"
+    assert entries() == []
+
+
+def test_an_experiment_that_was_renamed_costs_no_run(own_store, environment):
+    first = train("renamed", "renamed model", dice=0.1)
+    opened, experiment = open_store()
+    opened.rename_experiment(experiment, "another name")
+    give_result("renamed model", "its result", dice=0.5)
+    (run,) = found(result_hash="its result")
+    assert curve(run.info.run_id) == [(1, 0.1), (2, 0.2)] and entries() == []
+    environment.setenv("MLFLOW_EXPERIMENT_NAME", "another name")
+    assert found(fingerprint="renamed")[0].info.run_id == first
+
+
+class FakeServer(BaseHTTPRequestHandler):
+    """MLflow's server with one run, as far as a training asks; batches are refused."""
+
+    refusal = (400, "text/html", b"<html>400 Bad Request</html>")
+    refused = ("runs/log-batch",)
+
+    def do_GET(self) -> None:
+        info = {"run_id": "r", "experiment_id": "1", "lifecycle_stage": "active"}
+        experiment = {"experiment_id": "1", "name": EXPERIMENT, "lifecycle_stage": "active"}
+        answers = {
+            "experiments/get-by-name": {"experiment": experiment},
+            "runs/create": {"run": {"info": info}},
+            "runs/get": {"run": {"info": info}},
+            "runs/update": {"run_info": info},
+        }
+        request = self.path.partition("/mlflow/")[2].partition("?")[0]
+        if request in self.refused:
+            self.answer(*self.refusal)
+        else:
+            self.answer(200, "application/json", json.dumps(answers.get(request, {})).encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def invalid() -> tuple[int, str, bytes]:
+    said = {"error_code": "INVALID_PARAMETER_VALUE", "message": "never"}
+    return 400, "application/json", json.dumps(said).encode()
+
+
+@contextmanager
+def served(environment: pytest.MonkeyPatch, root: Path, **settings: object) -> Iterator[None]:
+    """MLflow's server is one that answers as `settings` say."""
+    handler = type("Server", (FakeServer,), settings)
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        environment.setenv("DVC_ROOT", str(root))
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.parametrize("refused", ["runs/create", "runs/update", "experiments/get-by-name"])
+def test_a_run_whose_opening_is_refused_waits(environment, tmp_path, capsys, refused):
+    with served(environment, tmp_path, refused=(refused,), refusal=invalid()):
+        assert_warns_once_and_keeps_everything(capsys)
+    (entry,) = entries()
+    assert entry.sent() == {"count": 0}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sent"), [(FakeServer.refusal, 1), (invalid(), 2), ((403, "text/html", b""), 1)]
+)
+def test_only_mlflow_itself_may_say_that_it_never_takes_a_number(
+    environment, tmp_path, refusal, sent
+):
+    with served(environment, tmp_path, refusal=refusal):
+        entry = Entry.open("numbers")
+        entry.append("training", name="numbers", tags={})
+        entry.append("metrics", values={"dice": 0.5}, step=1)
+        with suppress(MlflowException):
+            delivery.deliver(entry)
+        assert entry.sent()["count"] == sent
+
+
+def test_runs_go_to_the_experiment_that_was_named_when_they_were_recorded(own_store, environment):
+    environment.setenv("MLFLOW_EXPERIMENT_NAME", "ablation")
+    environment.setenv("MLFLOW_TRACKING_URI", "no address")
+    with tracking.training("named") as log:
+        log.metrics({"dice": 0.5}, step=1)
+    environment.delenv("MLFLOW_TRACKING_URI")
+    environment.delenv("MLFLOW_EXPERIMENT_NAME")
+    train("unnamed")
+    assert entries() == [] and found(fingerprint="named") == []
+    opened, default = open_store()
+    environment.setenv("MLFLOW_EXPERIMENT_NAME", "ablation")
+    (run,) = found(fingerprint="named")
+    assert run.info.status == "FINISHED" and run.info.experiment_id != default
+    environment.delenv("MLFLOW_EXPERIMENT_NAME")
+    environment.setenv("MLFLOW_EXPERIMENT_ID", run.info.experiment_id)
+    train("by id")
+    assert len(opened.search_runs([run.info.experiment_id])) == 2
 
 
 def assert_warns_once_and_keeps_everything(capsys: pytest.CaptureFixture) -> None:
@@ -457,6 +680,7 @@ def assert_warns_once_and_keeps_everything(capsys: pytest.CaptureFixture) -> Non
     assert done
     said = capsys.readouterr().out
     assert said.startswith("warning: MLflow did not take everything (") and said.count("\n") == 1
+    assert said.endswith("next run, or `python tools/deliver.py`\n") and "SECRET" not in said
     (waiting,) = entries()
     kinds = [event["event"] for event in waiting.events() if event["event"] != "system"]
     assert kinds == ["training", "params", "metrics", "end"]
@@ -476,6 +700,16 @@ def test_a_store_that_is_no_database_costs_one_warning(environment, tmp_path, ca
     assert_warns_once_and_keeps_everything(capsys)
 
 
+@pytest.mark.parametrize(
+    "address", ["no address", "foo://bar", "postgresql://user:SECRET@host/db", "databricks-uc"]
+)
+def test_an_address_that_leads_nowhere_costs_one_warning(environment, tmp_path, capsys, address):
+    environment.setitem(sys.modules, "psycopg", None)  # as if it were not installed
+    environment.setenv("DVC_ROOT", str(tmp_path))
+    environment.setenv("MLFLOW_TRACKING_URI", address)
+    assert_warns_once_and_keeps_everything(capsys)
+
+
 def test_a_server_that_does_not_answer_costs_one_warning_and_gets_everything_later(
     environment, tmp_path, capsys
 ):
@@ -485,7 +719,7 @@ def test_a_server_that_does_not_answer_costs_one_warning_and_gets_everything_lat
     environment.setenv("DVC_ROOT", str(tmp_path))
     environment.setenv("NO_PROXY", "127.0.0.1")
     environment.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    environment.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    environment.setenv("MLFLOW_TRACKING_URI", f"http://user:SECRET@127.0.0.1:{port}")
     assert_warns_once_and_keeps_everything(capsys)
     environment.delenv("MLFLOW_TRACKING_URI")
     assert_the_rest_is_sent()
@@ -573,3 +807,19 @@ def test_an_exception_goes_through_where_nothing_can_be_recorded(environment, tm
     with pytest.raises(ZeroDivisionError), tracking.training("unrecorded"):
         raise ZeroDivisionError
     assert capsys.readouterr().out.count("warning") == 1
+
+
+def test_the_tool_that_delivers_says_in_one_line_why_not_and_no_password():
+    entry = Entry.open("waits")
+    entry.append("training", name="waits", tags={})
+    entry.close()
+    environ = {"DVC_ROOT": spool().parent, "MLFLOW_TRACKING_URI": "foo://user:SECRET@bar"}
+    done = subprocess.run(
+        ["python", project.ROOT / "tools/deliver.py"],
+        env=project.environment() | environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("deliver: MLflow did not take everything (MLflow's store foo://")
+    assert "SECRET" not in done.stderr and "1 of 1 wait" in done.stderr

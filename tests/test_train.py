@@ -208,6 +208,19 @@ def test_a_checkpoint_of_other_validation_images_is_not_used(project: Path, stag
     assert "training starts anew" in stage(project, {1: signal.SIGTERM}).lines[0]
 
 
+def test_photographs_of_another_shape_are_turned_in_it_and_their_checkpoint_is_another(
+    project: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(project, {5: signal.SIGTERM})
+    monkeypatch.chdir(project)
+    before = train.load("train").frames.aspects
+    index = pd.read_csv(project / "arrays/index.csv")
+    index["source_width"] *= 2
+    index.to_csv(project / "arrays/index.csv", index=False)
+    assert torch.equal(train.load("train").frames.aspects, 2 * before)
+    assert "training starts anew" in stage(project, {1: signal.SIGTERM}).lines[0]
+
+
 @pytest.mark.parametrize("change", [{"lr": 1e-3}, {"threads": 2}, {"epochs": 4}], ids=str)
 def test_a_checkpoint_of_other_parameters_is_not_used_and_that_is_said(
     project: Path, stage: Stage, change: dict

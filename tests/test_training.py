@@ -15,6 +15,7 @@ from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
 from lesion.distributed import Process
 from lesion.errors import InputError
+from lesion.frames import Frames
 from lesion.loss import LOSSES
 from lesion.params import TrainParams
 from lesion.training import EpochRecord, Trainer
@@ -409,9 +410,9 @@ def test_variation_and_order_differ_from_step_to_step_epoch_to_epoch_and_seed_to
     seeds, orders = [], []
     draw = Augmentation.draw
 
-    def noting(self, count, generator):
+    def noting(self, count, generator, frames):
         seeds.append(generator.initial_seed())
-        return draw(self, count, generator)
+        return draw(self, count, generator, frames)
 
     monkeypatch.setattr(Augmentation, "draw", noting)
     for seed in (0, 1):
@@ -421,6 +422,27 @@ def test_variation_and_order_differ_from_step_to_step_epoch_to_epoch_and_seed_to
             end_epoch(running)
     assert len(seeds) == len(set(seeds)) == 2 * 3 * 2
     assert len(set(map(tuple, orders))) == 6
+
+
+def test_each_image_is_varied_in_its_own_frame(trainer, train_split, monkeypatch):
+    frames = Frames.whole(8)
+    frames.boxes[3:, 1, 1] = 0.5  # the others have no bars
+    frames.aspects[:] = torch.linspace(0.5, 1.5, 8)
+    given = []
+    draw = Augmentation.draw
+
+    def noting(self, count, generator, frames):
+        given.append(frames)
+        return draw(self, count, generator, frames)
+
+    monkeypatch.setattr(Augmentation, "draw", noting)
+    assert not trainer(replace(train_split, frames=Frames.whole(8))).augmentation.bars
+    running = trainer(replace(train_split, frames=frames))
+    assert running.augmentation.bars
+    order = running._batch(0)
+    running.advance()
+    assert torch.equal(given[0].boxes, frames.boxes[order])
+    assert torch.equal(given[0].aspects, frames.aspects[order])
 
 
 def test_average_decay_0_takes_the_weights_as_they_are(trainer):

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from lesion.traits import (
+    SKIN_TONES,
+    UNKNOWN,
     Traits,
     black_corners,
     contrast,
@@ -15,6 +17,7 @@ from lesion.traits import (
     typology_angle,
 )
 
+FEATURES = ("lesion_share", "contrast", "hair_share")
 SKIN, LESION = (220, 180, 160), (110, 70, 50)
 
 
@@ -75,9 +78,39 @@ def test_black_corners_and_hairs_change_neither_contrast_nor_skin():
     assert found.contrast == pytest.approx(expected.contrast, abs=2)
 
 
-def test_typology_angle_goes_on_where_skin_is_bluish():
-    assert typology_angle(np.array([[200, 205, 230]], np.uint8)) > 90
-    assert typology_angle(np.array([[20, 25, 50]], np.uint8)) < -90
+def rgb(lightness: float, redness: float, yellowness: float) -> np.ndarray:
+    """The nearest sRGB colour, 1×3 uint8."""
+    colour = np.float32([[[lightness, redness, yellowness]]])
+    return np.rint(255 * cv2.cvtColor(colour, cv2.COLOR_Lab2RGB)[0]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("lightness", "yellowness"),
+    # Bluish, grey, black, white, and where all angles meet.
+    [(51, -1), (49, -0.9), (80, -9), (20, -9), (70, 0), (0, 0), (100, 0), (51, 2), (49, 2)],
+)
+def test_skin_that_is_blue_or_grey_has_no_typology_angle(lightness, yellowness):
+    assert math.isnan(typology_angle(rgb(lightness, 0, yellowness)))
+
+
+def test_of_two_colours_that_hardly_differ_none_is_light_and_the_other_dark():
+    order = {name: place for place, name in enumerate(SKIN_TONES)}
+    colours = [(lightness, b) for lightness in range(10, 100, 2) for b in np.arange(-3, 12, 0.5)]
+    angles = [typology_angle(rgb(lightness, 8, b)) for lightness, b in colours]
+    rows = pd.DataFrame({"ita": angles, **dict.fromkeys(FEATURES, 0.5)}).assign(at_border=False)
+    tones = dict(zip(colours, groups(rows)["skin_tone"], strict=True))
+    for (lightness, b), tone in tones.items():
+        for near in ((lightness + 2, b), (lightness, b + 0.5)):
+            if UNKNOWN not in (tone, tones.get(near, UNKNOWN)):
+                assert abs(order[tone] - order[tones[near]]) <= 3, ((lightness, b), near)
+
+
+def test_a_rim_of_skin_is_not_what_the_skin_is_like():
+    image, mask = picture()
+    mask[:], mask[:3] = True, False
+    mask[:, :9] = False  # what is left of this is about one pixel in 200
+    found = traits(image, mask)
+    assert math.isnan(found.ita) and math.isnan(found.contrast)
 
 
 def test_black_corners_are_what_is_black_and_reaches_a_corner():
@@ -142,6 +175,10 @@ def test_masks_of_another_size_are_refused():
 @pytest.mark.parametrize(
     ("column", "value", "group", "expected"),
     [
+        ("lesion_share", 0, "size", "none"),
+        ("lesion_share", 0, "border", "unknown"),
+        ("lesion_share", math.nan, "size", "unknown"),
+        ("lesion_share", 1e-6, "size", "small"),
         ("lesion_share", 0.0999, "size", "small"),
         ("lesion_share", 0.1, "size", "medium"),
         ("lesion_share", 0.3, "size", "large"),

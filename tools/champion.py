@@ -4,9 +4,10 @@
     python tools/champion.py sorer-pall      # of an experiment, branch, tag or commit
 
 Better means on the validation images, image by image: the 95 % interval of the mean difference in
-IoU lies above 0 (paired bootstrap). Either way the model becomes a version of the registered model.
-Others load the champion as `models:/skin-lesion-unet@champion`, or get its weights by
-`dvc artifacts get . unet --stage champion`. The test split has no say.
+IoU lies above 0, for which it takes ten images. Either way the model becomes a version of the
+registered model. Others load the champion as `models:/skin-lesion-unet@champion`, or get its
+weights by `dvc artifacts get . unet --stage champion` (where the project is a folder of a larger
+repository, under the name that this tool prints). The test split has no say.
 """
 
 import io
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import compare
-from lesion.registry import Registry, tag_champion
+from lesion.registry import Registry, artifact_name, tag_champion
 from lesion.revisions import commit_of, holding, result_of
 from lesion.store import errors_as_input_errors
 from lesion.tables import read_table
@@ -50,7 +51,11 @@ def challenge(revision: str | None) -> str:
         per_image(store, champion.run_id), per_image(store, run.info.run_id), "validation"
     )
     row = comparison.scores.set_index("score").loc[SCORE]
-    better = row["low"] > 0
+    better = bool(row["low"] > 0)
+    images = len(comparison.images)
+    interval = f"{row['low']:+.4f} to {row['high']:+.4f}, {images} images"
+    if pd.isna(row["low"]):
+        interval = f"{images} images, too few for an interval"
     version = store.register(run, champion=better)
     decision = (
         f"the new champion; {in_git(revision, result.hash)}"
@@ -59,8 +64,7 @@ def challenge(revision: str | None) -> str:
     )
     return (
         f"version {version}: validation IoU {row['after']:.4f} against {row['before']:.4f} of "
-        f"version {champion.version}, difference {row['difference']:+.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f}): {decision}"
+        f"version {champion.version}, difference {row['difference']:+.4f} ({interval}): {decision}"
     )
 
 
@@ -71,7 +75,7 @@ def in_git(revision: str | None, result_hash: str) -> str:
     elif not (commit := next((commit for _, commit in holding(PROJECT, result_hash)), None)):
         return "no commit holds it: `git commit` it and run this again for `dvc artifacts get`"
     tag_champion(PROJECT, commit)
-    return f"tagged commit {commit[:7]}"
+    return f"tagged commit {commit[:7]} as {artifact_name(PROJECT)}"
 
 
 def per_image(store: Registry, run_id: str) -> pd.DataFrame:

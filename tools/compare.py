@@ -3,9 +3,9 @@
     python tools/compare.py main                  # with the workspace
     python tools/compare.py main sorer-pall       # branches, tags, commits, names of experiments
 
-Scores are per image at the original size, means over the images. Intervals hold 95 % of the mean
-differences that drawing the images anew would give (paired bootstrap), p is two-sided. Both runs
-need the same images; which ones are scored depends on the data and the split, not on the seed.
+Scores are per image at the original size, means over the images. The intervals, of 95 %, are for
+the mean difference over other such images, p is two-sided; fewer than ten images have neither. Both
+runs need the same images; which ones are scored depends on the data and the split, not on the seed.
 """
 
 import io
@@ -20,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import Comparison, compare
 from lesion.errors import InputError
-from lesion.revisions import commit_of, git
+from lesion.revisions import commit_of, show
 from lesion.tables import load_table, read_table
 
 PER_IMAGE = "metrics/per_image.csv"
+NOTES = {"validation": ", on which epoch and rules of both were chosen: they flatter"}
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     given = arguments.parse_args()
     with in_project():
         comparison = compare(per_image(given.before), per_image(given.after), given.split)
-        print(report(comparison, given.images))
+        print(report(comparison, given.split, given.images))
         if given.csv:
             comparison.images.to_csv(given.csv, index=False)
 
@@ -47,14 +48,14 @@ def per_image(revision: str | None) -> pd.DataFrame:
         return load_table("per_image")
     commit = commit_of(PROJECT, revision)
     try:
-        return read_table(io.StringIO(git(PROJECT, "show", f"{commit}:{PER_IMAGE}")))
+        return read_table(io.StringIO(show(PROJECT, commit, PER_IMAGE)))
     except InputError as error:
         raise InputError(
             f"{revision}: no {PER_IMAGE} there ({error}); expected a finished run"
         ) from None
 
 
-def report(comparison: Comparison, count: int) -> str:
+def report(comparison: Comparison, split: str, count: int) -> str:
     scores = comparison.scores
     lines = [
         "| score | before | after | difference | 95 % interval | p | better | worse |",
@@ -62,7 +63,7 @@ def report(comparison: Comparison, count: int) -> str:
     ]
     lines += [
         f"| {row.score} | {row.before:.4f} | {row.after:.4f} | {row.difference:+.4f} "
-        f"| {row.low:+.4f} to {row.high:+.4f} | {row.p:.4f} | {row.better} | {row.worse} |"
+        f"| {chance(row)} | {row.better} | {row.worse} |"
         for row in scores.itertuples()
     ]
     images = comparison.images
@@ -71,7 +72,15 @@ def report(comparison: Comparison, count: int) -> str:
         lines += [
             f"  {row.id}  {row.dice_before:.3f} → {row.dice_after:.3f}" for row in rows.itertuples()
         ]
-    return "\n".join([f"{len(images)} images", "", *lines])
+    return "\n".join([f"{len(images)} {split} images{NOTES.get(split, '')}", "", *lines])
+
+
+def chance(row: object) -> str:
+    """Interval and p of a row of `Comparison.scores`, as cells."""
+    if pd.isna(row.low):
+        return "– | –"
+    p = f"{row.p:.4f}" if row.p >= 0.0001 else "<0.0001"
+    return f"{row.low:+.4f} to {row.high:+.4f} | {p}"
 
 
 if __name__ == "__main__":

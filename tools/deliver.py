@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from lesion.address import in_words
 from lesion.cli import in_project, parser
 from lesion.delivery import deliver_all
 from lesion.errors import InputError
@@ -24,9 +25,8 @@ def main() -> None:
         try:
             deliver_all()
         except Exception as error:  # whatever MLflow, its store or the network can raise
-            reason = str(error)[:200] or type(error).__name__
             raise InputError(
-                f"MLflow did not take everything ({reason}); {left(waiting)}"
+                f"MLflow did not take everything ({in_words(error)}); {left(waiting)}"
             ) from None
         print(f"sent {waiting - len(entries())} runs; {left(waiting)}")
 

@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def report(name: str | None) -> str:
-    client, experiment = store.open_store()
+    client, experiment = store.open_store(make=False)
     run = store.run_with_id(client, name) if name else None
     if run:
         wanted, runs = store.result_hash(run), [run]

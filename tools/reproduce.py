@@ -21,12 +21,13 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from lesion import store
+from lesion.address import redacted
 from lesion.cli import PROJECT, in_project, parser
 from lesion.device import arithmetic, prepare
 from lesion.errors import InputError
 from lesion.fingerprint import code_hash
 from lesion.results import MODEL, flat_metrics, md5
-from lesion.revisions import git, holding
+from lesion.revisions import git, holding, place
 
 
 def main() -> None:
@@ -39,15 +40,17 @@ def main() -> None:
 
 def check(run_id: str) -> int:
     """0 if model and metrics come out the same, 1 if not; says what differs."""
-    client, _ = store.open_store()
+    client, _ = store.open_store(make=False)
     run = store.run_with_id(client, run_id)
     if run is None:
-        raise InputError(f"{run_id}: no such run in {client.tracking_uri}")
+        raise InputError(f"{run_id}: no such run in {redacted(client.tracking_uri)}")
     tags, result = run.data.tags, store.result_hash(run)
     with tempfile.TemporaryDirectory(prefix="lesion-reproduce-") as temporary:
-        project = Path(temporary) / "project"
-        git(PROJECT, "clone", "--quiet", str(PROJECT), str(project))
-        check_out(project, run, result)
+        root, inside = place(PROJECT)
+        clone = Path(temporary) / "clone"
+        git(PROJECT, "clone", "--quiet", "--no-checkout", str(root), str(clone))
+        check_out(clone, inside, run, result)
+        project = clone / inside
         made_of = code_hash(project / "stages")
         if made_of != tags["code_hash"]:
             raise InputError(
@@ -61,26 +64,30 @@ def check(run_id: str) -> int:
         return compare(project, run)
 
 
-def check_out(project: Path, run: Run, result: str) -> None:
+def check_out(clone: Path, inside: Path, run: Run, result: str) -> None:
+    """Puts into the clone what the run was made of; `inside` is the project's path in there."""
     tags = run.data.tags
     for name, commit in holding(PROJECT, result):
         print(f"{name}, commit {commit[:7]}, holds this result", flush=True)
         # An experiment is no branch, and a clone does not bring it.
-        git(project, "fetch", "--quiet", str(PROJECT), commit)
-        git(project, "checkout", "--quiet", commit)
+        git(clone, "fetch", "--quiet", "origin", commit)
+        git(clone, "checkout", "--quiet", commit)
         return
     print(f"commit {tags['git_commit'][:7]} with the parameters that MLflow has", flush=True)
-    git(project, "checkout", "--quiet", tags["git_commit"])
-    yaml = YAML()
-    values = yaml.load(project / "params.yaml")
+    git(clone, "checkout", "--quiet", tags["git_commit"])
+    yaml, path = YAML(), clone / inside / "params.yaml"
+    values = yaml.load(path)
     for name, value in run.data.params.items():
         values[name] = YAML(typ="safe").load(value)
-    yaml.dump(values, project / "params.yaml")
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
 
 
 def compare(project: Path, run: Run) -> int:
-    made = flat_metrics(lambda name: json.loads((project / f"metrics/{name}.json").read_text()))
-    made = {"model_hash": md5(project / MODEL), **made}
+    def numbers(name: str) -> dict:
+        return json.loads((project / f"metrics/{name}.json").read_text(encoding="utf-8"))
+
+    made = {"model_hash": md5(project / MODEL), **flat_metrics(numbers)}
     recorded = run.data.tags | run.data.metrics
     different = {
         name: (recorded.get(name), value)
@@ -111,7 +118,10 @@ def dvc(project: Path, *arguments: str) -> None:
 def cache() -> Path:
     """This project's cache, from which data need not be copied."""
     said = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "cache", "dir"],
+        cwd=PROJECT,
+        capture_output=True,
+        encoding="utf-8",
     )
     return (PROJECT / said.stdout.strip()).resolve()
 

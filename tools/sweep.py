@@ -1,6 +1,6 @@
 """Draws experiments as parallel coordinates: a line an experiment, an axis a parameter or a score.
 
-    python tools/sweep.py sweep.png                        # all experiments of this repository
+    python tools/sweep.py sweep.png                        # all that are finished
     python tools/sweep.py sweep.png NAME NAME …            # these; also branches, tags, commits
     python tools/sweep.py sweep.png --scores best_val_dice validation.dice
 
@@ -18,8 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from lesion.cli import PROJECT, in_project, parser
 from lesion.errors import InputError
 from lesion.figures import save_figure
-from lesion.revisions import commit_of, experiments, result_at
+from lesion.results import Result
+from lesion.revisions import commit_of, finished, result_at
 from lesion.sweep_figure import parallel_coordinates
+
+CHOSEN_ON = ("validation.", "best_val_")  # what scores of the validation split are called
 
 
 def main() -> None:
@@ -29,17 +32,25 @@ def main() -> None:
     arguments.add_argument("--scores", nargs="+", default=["validation.dice", "test.dice"])
     given = arguments.parse_args()
     with in_project():
-        names = given.names or sorted(experiments(PROJECT))
-        table = differences(names, given.scores)
-        figure = parallel_coordinates(table, f"{len(table)} experiments")
+        table = differences(results(given.names), given.scores)
+        note = f"{len(table)} experiments"
+        if any(score.startswith(CHOSEN_ON) for score in given.scores):
+            note += "; validation scores flatter: epoch and rules were chosen on them"
+        figure = parallel_coordinates(table, note)
         save_figure(figure, Path(given.picture))
 
 
-def differences(names: list[str], scores: list[str]) -> pd.DataFrame:
+def results(names: list[str]) -> dict[str, Result]:
+    """Of these, or of all experiments that are finished."""
+    if not names:
+        return finished(PROJECT)
+    return {name: result_at(PROJECT, commit_of(PROJECT, name)) for name in names}
+
+
+def differences(results: dict[str, Result], scores: list[str]) -> pd.DataFrame:
     """A row an experiment: the parameters that are not the same in all, and the scores."""
-    if len(names) < 2:
-        raise InputError(f"{len(names)} experiments to draw; expected two or more")
-    results = {name: result_at(PROJECT, commit_of(PROJECT, name)) for name in names}
+    if len(results) < 2:
+        raise InputError(f"{len(results)} experiments to draw; expected two or more")
     params = pd.DataFrame([result.params for result in results.values()])
     differ = [name for name in params if params[name].astype(str).nunique() > 1]
     for name, result in results.items():

@@ -10,20 +10,34 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lesion.errors import ImageError, InputError
+from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, wrong_encoding
 
 SPLITS = {"Training": "train", "Validation": "validation", "Test": "test"}
-MASK_SUFFIX = "_segmentation"
-NOTES = ("LICENSE.txt", "ATTRIBUTION.txt")  # lie in the official archives beside the images
 LARGEST = 256 * 2**20  # bytes of one image; a bitmap of the largest dermoscopic images has 90 MB
 _ARCHIVE_NAME = re.compile(r"_(Training|Validation|Test).*_(Input|Data|GroundTruth)\.zip$")
-_IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+# Every archive of drawings holds this text as ATTRIBUTION.txt: nothing less, such as a word of it,
+# marks a data set as synthetic. Another text here would make photographs of those drawn before.
+SYNTHETIC = """Synthetic dermoscopy images and lesion masks, made by this project (MIT).
+
+Only the layout follows the ISIC 2018 challenge, Task 1. None of these images is an ISIC
+image: their ids start at 9000000 so that the two cannot be mistaken for each other.
+"""
+_IN_UTF8 = 0x800  # a member's flag
 # What zipfile raises for archives that are cut, damaged, encrypted or packed in a way it lacks.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, struct.error)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    struct.error,
+    UnicodeDecodeError,
+)
 _EXPECTED = (
     "expected zip archives named like ISIC2018_Task1-2_Training_Input.zip and "
     "ISIC2018_Task1_Training_GroundTruth.zip"
@@ -34,15 +48,15 @@ _EXPECTED = (
 class SplitArchives:
     """The archives of a split: of its images and of their masks."""
 
-    images: Path
-    masks: Path
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class Pair:
     """An image and its mask: names of archives, and of the members that lie in them.
 
-    `synthetic` tells the sample's drawings from photographs; their archive's ATTRIBUTION.txt says.
+    `synthetic` tells the sample's drawings from photographs.
     """
 
     id: str
@@ -81,10 +95,14 @@ def find_archives(folder: Path) -> dict[str, SplitArchives]:
             ((kind, path),) = kinds.items()
             missing = "images (_Input)" if kind == "masks" else "masks (_GroundTruth)"
             raise InputError(f"{path}: no archive with its {missing} beside it; {_EXPECTED}")
-    return {split: SplitArchives(**found[split]) for split in SPLITS.values() if split in found}
+    return {
+        split: SplitArchives(**{kind: (path,) for kind, path in found[split].items()})
+        for split in SPLITS.values()
+        if split in found
+    }
 
 
-def find_pairs(splits: dict[str, SplitArchives], mask_suffix: str = MASK_SUFFIX) -> list[Pair]:
+def find_pairs(splits: dict[str, SplitArchives], layout: Layout = OFFICIAL) -> list[Pair]:
     """Every pair in the archives, joined by id, in order of split and id.
 
     Raises:
@@ -93,27 +111,24 @@ def find_pairs(splits: dict[str, SplitArchives], mask_suffix: str = MASK_SUFFIX)
     """
     pairs: dict[str, Pair] = {}
     for split, archives in splits.items():
-        joined = join_members(
-            member_names(archives.images),
-            member_names(archives.masks),
-            archives.images,
-            archives.masks,
-            mask_suffix,
+        images, masks = (
+            [Listing(path, member_names(path)) for path in paths]
+            for paths in (archives.images, archives.masks)
         )
-        synthetic = _is_synthetic(archives.images)
-        for name, (image, mask) in joined.items():
+        synthetic = {path for path in archives.images if _is_synthetic(path)}
+        for name, (image, mask) in join_members(images, masks, layout).items():
             if name in pairs:
                 raise InputError(
-                    f"{archives.images.name}: {name} is in the {pairs[name].split} split too"
+                    f"{image.place.name}: {name} is in the {pairs[name].split} split too"
                 )
             pairs[name] = Pair(
                 id=name,
                 split=split,
-                image_archive=archives.images.name,
-                image=image,
-                mask_archive=archives.masks.name,
-                mask=mask,
-                synthetic=synthetic,
+                image_archive=image.place.name,
+                image=image.name,
+                mask_archive=mask.place.name,
+                mask=mask.name,
+                synthetic=image.place in synthetic,
             )
     return list(pairs.values())
 
@@ -125,7 +140,21 @@ def member_names(path: Path) -> list[str]:
         InputError: it is missing, or not a whole zip archive.
     """
     with _open(path) as archive:
-        return archive.namelist()
+        return [member_name(member) for member in archive.infolist()]
+
+
+def member_name(member: zipfile.ZipInfo) -> str:
+    """The name of a member, which is read as UTF-8 wherever it can be.
+
+    A Mac writes UTF-8 without the flag that says so, and zipfile then reads it as IBM's code page
+    437, as the format has it. Bytes of that code page are next to never valid UTF-8 by chance.
+    """
+    if member.flag_bits & _IN_UTF8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def damage(path: Path) -> str | None:
@@ -133,46 +162,11 @@ def damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
+    except UnicodeDecodeError as error:
+        return wrong_encoding(error)
     except (*_DAMAGE, ValueError) as error:
         return f"found no whole zip archive ({error})"
     return f"found member {bad} damaged" if bad else None
-
-
-def join_members(
-    image_names: Iterable[str],
-    mask_names: Iterable[str],
-    image_place: object,
-    mask_place: object,
-    mask_suffix: str = MASK_SUFFIX,
-) -> dict[str, tuple[str, str]]:
-    """For each id, in order: the names of its image and its mask.
-
-    The places, archives or folders, are for messages; where they are one, it may hold both.
-
-    Raises:
-        InputError: there are none, an image has no mask or the reverse, an id occurs twice, or
-            there is something else among them.
-    """
-    both = image_place == mask_place
-    images = _by_id(image_names, image_place, mask_suffix, masks=False, both=both)
-    masks = _by_id(mask_names, mask_place, mask_suffix, masks=True, both=both)
-    if not images and not masks:
-        raise InputError(f"{image_place}: no image in it; expected at least one X.jpg")
-    for have, lack, place, what, file in (
-        (images, masks, mask_place, "mask of image", f"{{}}{mask_suffix}.png"),
-        (masks, images, image_place, "image of mask", "{}.jpg"),
-    ):
-        if missing := sorted(have.keys() - lack.keys()):
-            raise InputError(
-                f"{place}: no {what} {have[missing[0]]}, one of {len(missing)} without; "
-                f"expected {file.format(missing[0])} in it"
-            )
-    return {name: (images[name], masks[name]) for name in sorted(images)}
-
-
-def is_note(name: str) -> bool:
-    """Whether a member is a licence or an attribution, which go with the images everywhere."""
-    return PurePosixPath(name).name in NOTES
 
 
 class ArchiveReader:
@@ -181,6 +175,7 @@ class ArchiveReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._archives: dict[str, zipfile.ZipFile] = {}
+        self._members: dict[str, dict[str, zipfile.ZipInfo]] = {}
         self._lock = threading.Lock()
 
     def read(self, archive: str, member: str) -> bytes:
@@ -192,12 +187,18 @@ class ArchiveReader:
         """
         with self._lock:
             if archive not in self._archives:
-                self._archives[archive] = _open(self._folder / archive)
+                opened = _open(self._folder / archive)
+                self._members[archive] = {member_name(info): info for info in opened.infolist()}
+                self._archives[archive] = opened
+        info = self._members[archive].get(member)
+        if info is None:
+            raise ImageError(f"{archive}: there is no {member} in it")
+        if info.file_size > LARGEST:
+            raise ImageError(
+                f"{archive}: {member} unpacks to {info.file_size} bytes; at most {LARGEST}"
+            )
         try:
-            size = self._archives[archive].getinfo(member).file_size
-            if size > LARGEST:
-                raise ImageError(f"{archive}: {member} unpacks to {size} bytes; at most {LARGEST}")
-            return self._archives[archive].read(member)
+            return self._archives[archive].read(info.filename)
         except _DAMAGE as error:
             raise ImageError(f"{archive}: {error}") from None
 
@@ -216,6 +217,8 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise InputError(
             f"{path}: not found; put it there, or run `dvc repro` if it is in raw/"
         ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {wrong_encoding(error)}") from None
     except (*_DAMAGE, ValueError) as error:
         raise InputError(
             f"{path}: not a whole zip archive ({error}, {path.stat().st_size} bytes); "
@@ -223,51 +226,14 @@ def _open(path: Path) -> zipfile.ZipFile:
         ) from None
 
 
-def _by_id(
-    names: Iterable[str], place: object, mask_suffix: str, *, masks: bool, both: bool
-) -> dict[str, str]:
-    """Ids, and the names of the members that hold their images, or their masks."""
-    members: dict[str, str] = {}
-    suffix = mask_suffix.lower()  # ISIC 2016 writes X_Segmentation.png
-    for name in names:
-        file = PurePosixPath(name)
-        if file.is_absolute() or ".." in file.parts or "\\" in name:
-            raise InputError(f"{place}: found {name!r}, which leads out of it; get it anew")
-        if name.endswith("/") or _lies_beside(file):
-            continue
-        is_mask = file.stem.lower().endswith(suffix)
-        known = file.suffix.lower() in _IMAGE_TYPES
-        if known and both and is_mask != masks:
-            continue
-        # With an empty suffix a name tells nothing: image and mask are called the same.
-        if not known or (is_mask != masks and suffix):
-            expected = f"X{mask_suffix}.png" if masks else "X.jpg"
-            raise InputError(f"{place}: found {name}; expected only {expected} in it")
-        key = file.stem[: len(file.stem) - len(suffix)] if masks else file.stem
-        if key in members:
-            raise InputError(f"{place}: {key} occurs twice, as {members[key]} and {name}")
-        members[key] = name
-    return members
-
-
-def _lies_beside(file: PurePosixPath) -> bool:
-    """Whether a file is known to lie among images and to be none."""
-    return (
-        file.name in NOTES
-        or file.suffix.lower() == ".csv"  # ISIC 2017: ages and sexes
-        or file.stem.endswith("_superpixels")  # ISIC 2017
-        or any(part.startswith(".") or part == "__MACOSX" for part in file.parts)
-        or file.name == "Thumbs.db"
-    )
-
-
 def _is_synthetic(path: Path) -> bool:
+    mark = SYNTHETIC.encode()
     with _open(path) as archive:
-        for name in archive.namelist():
-            if PurePosixPath(name).name == "ATTRIBUTION.txt":
+        for member in archive.infolist():
+            if inner_path(member.filename).name == "ATTRIBUTION.txt":
                 try:
-                    with archive.open(name) as note:
-                        if b"synthetic" in note.read(10_000).lower():
+                    with archive.open(member) as note:
+                        if note.read(len(mark) + 1) == mark:
                             return True
                 except _DAMAGE as error:
                     raise InputError(f"{path}: {error}; replace it by the original") from None

@@ -4,6 +4,12 @@ A dermatoscope has no up or down and no fixed distance, and skin and lamps diffe
 any rotation, mirror image, zoom, shift, and change of exposure or of the light's colour shows the
 network another plausible photograph of the same lesion; some of them behind hairs.
 
+All of that happens to the photograph in its own shape, whatever the network's square made of it: a
+round lesion stays round. What comes in from outside is the photograph's reflection, and bars are as
+black as they are in evaluation. With a quarter turn, a photograph with bars turns its frame too, as
+one taken upright would lie in the square. One that was stretched keeps its frame, since in the
+other the lesion would have another shape, and so loses its two ends: of 4:3, an eighth at each.
+
 What is random is drawn on the CPU and apart from its use, so that a seed means the same on every
 device, and processes that share a batch can draw all of it and use their part.
 """
@@ -16,6 +22,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from lesion.frames import Frames
 
 # Largest changes of geometry, each at strength 1.
 ZOOM = 0.25  # natural logarithm of the scale
@@ -45,9 +53,11 @@ YCBCR = torch.tensor(
 
 @dataclass(frozen=True)
 class Variation:
-    """What happens to each of B images."""
+    """What happens to each of B images. Coordinates go from -1 to 1 over the square."""
 
-    geometry: Tensor  # B×2×3: affine, from output to input coordinates, both in [-1, 1]
+    geometry: Tensor  # B×2×3: affine, from output to input coordinates
+    source: Tensor  # B×2×2: middle and half the size, x and y, of the photograph in the input
+    target: Tensor  # B×2×2: and in the output
     colour: Tensor  # B×3×3: of RGB as columns
     contrast: Tensor  # B: factor on the distance from the image's mean
     brightness: Tensor  # B: share of full scale, added
@@ -68,15 +78,24 @@ class Augmentation:
 
     `mirror`: mirror images and quarter turns, eight views of equal chance. `geometry` and `colour`
     are the strengths, in [0, 1], of the changes that the constants above name. `hairs` is the
-    share of the images over which hairs are drawn.
+    share of the images over which hairs are drawn. `bars` says whether any photograph leaves bars;
+    where none does, keeping them black need not cost anything.
     """
 
-    def __init__(self, mirror: bool, geometry: float, colour: float, hairs: float) -> None:
+    def __init__(
+        self, mirror: bool, geometry: float, colour: float, hairs: float, bars: bool = False
+    ) -> None:
         self.mirror, self.geometry, self.colour, self.hairs = mirror, geometry, colour, hairs
+        self.bars = bars
         self._layers: dict[int, Tensor] = {}  # by the side of the images
 
-    def draw(self, count: int, generator: torch.Generator) -> Variation:
-        """The variation of `count` images; `generator` lives on the CPU."""
+    def draw(
+        self, count: int, generator: torch.Generator, frames: Frames | None = None
+    ) -> Variation:
+        """The variation of `count` images; `generator` lives on the CPU.
+
+        What is drawn does not depend on their `frames`; None: square photographs without bars.
+        """
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
             return low + (high - low) * torch.rand(count, *shape, generator=generator)
@@ -85,8 +104,12 @@ class Augmentation:
             return uniform(-limit, limit, *shape)
 
         covered = torch.rand(count, generator=generator) < self.hairs
+        frames = frames or Frames.whole(count)
+        geometry, target = self._affine(count, generator, frames)
         return Variation(
-            geometry=self._affine(count, generator),
+            geometry=geometry,
+            source=frames.boxes,
+            target=target,
             colour=_colour_matrices(
                 turn=around_0(HUE * self.colour),
                 factor=around_0(SATURATION * self.colour).exp(),
@@ -104,26 +127,37 @@ class Augmentation:
     ) -> tuple[Tensor, Tensor]:
         """`images` (B×3×S×S, in [0, 1]) and `masks` (B×1×S×S of 0 and 1), varied.
 
-        Results are of the same kind; what an affine transform brings in from outside is the
-        image's reflection.
+        Results are of the same kind, and both 0 in bars.
         """
+        shown = _shown(variation.target, images.shape[-1]) if self.bars else None
+
+        def with_bars(values: Tensor) -> Tensor:
+            return values if shown is None else values * shown
+
         if self.mirror or self.geometry:
             grid = F.affine_grid(variation.geometry, list(images.shape), align_corners=False)
+            if self.bars:
+                grid = _reflected(grid, variation.source)
             both = torch.cat([images, masks], dim=1)
             both = F.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
+            both = with_bars(both)
             images, masks = both[:, :3], (both[:, 3:] > 0.5).to(masks.dtype)
         if self.hairs:
-            images = self._behind_hairs(images, variation)
+            images = with_bars(self._behind_hairs(images, variation))
         if self.colour:
-            images = _recolour(images, variation)
+            images = with_bars(_recolour(images, variation))
         return images, masks
 
-    def _affine(self, count: int, generator: torch.Generator) -> Tensor:
+    def _affine(
+        self, count: int, generator: torch.Generator, frames: Frames
+    ) -> tuple[Tensor, Tensor]:
+        """The transforms, and where the photographs lie after them."""
+
         def uniform(limit: float) -> Tensor:
             return _centred(count, generator) * limit * self.geometry
 
-        turn = torch.randint(4, (count,), generator=generator) * (math.pi / 2) * self.mirror
-        turn = turn + uniform(ROTATION)
+        quarters = torch.randint(4, (count,), generator=generator) * self.mirror
+        turn = quarters * (math.pi / 2) + uniform(ROTATION)
         flip = torch.randint(2, (count,), generator=generator) * 2 - 1
         flip = flip if self.mirror else torch.ones(count)
         scale, stretch = uniform(ZOOM).exp(), uniform(STRETCH).exp()
@@ -134,12 +168,19 @@ class Augmentation:
         scale, room = scale * part, 1 - part
         x, y = x + room * _centred(count, generator), y + room * _centred(count, generator)
 
-        cos, sin = turn.cos(), turn.sin()
+        # Turned where x and y are equally long.
+        cos, sin, aspect = turn.cos(), turn.sin(), frames.aspects
         rows = [
-            torch.stack([cos * scale * stretch * flip, -sin * scale / stretch, x], 1),
-            torch.stack([sin * scale * stretch * flip, cos * scale / stretch, y], 1),
+            torch.stack([cos * scale * stretch * flip, -sin * scale / stretch / aspect], 1),
+            torch.stack([sin * scale * stretch * flip * aspect, cos * scale / stretch], 1),
         ]
-        return torch.stack(rows, dim=1)
+        linear = torch.stack(rows, dim=1)
+        sideways = (quarters % 2 == 1)[:, None, None]
+        target = torch.where(sideways, frames.boxes.flip(2), frames.boxes)
+        (middle, half), (new_middle, _) = frames.boxes.unbind(1), target.unbind(1)
+        shift = torch.stack([x, y], dim=1) * half
+        shift = shift + middle - (linear @ new_middle[..., None])[..., 0]
+        return torch.cat([linear, shift[..., None]], dim=2), target
 
     def _behind_hairs(self, images: Tensor, variation: Variation) -> Tensor:
         side = images.shape[-1]
@@ -152,6 +193,24 @@ class Augmentation:
 def _centred(count: int, generator: torch.Generator) -> Tensor:
     """`count` values spread evenly over [-1, 1]."""
     return torch.rand(count, generator=generator) * 2 - 1
+
+
+def _reflected(grid: Tensor, boxes: Tensor) -> Tensor:
+    """Coordinates (B×S×S×2) beyond the photograph's border (`boxes`, B×2×2) reflected at it."""
+    middle, half = boxes[:, None, None].unbind(-2)
+    place = (grid - middle) / half
+    place = ((place - 1) % 4 - 2).abs() - 1  # there and back, again and again
+    # Up to the middle of its last pixels: beyond, they would be mixed with the bars.
+    last = half - 1 / grid.shape[1]
+    return middle + (place * half).clamp(-last, last)
+
+
+def _shown(boxes: Tensor, side: int) -> Tensor:
+    """1 where the photograph is, 0 in bars: B×1×side×side."""
+    middle, half = boxes.unbind(1)
+    pixels = (2 * torch.arange(side, device=boxes.device) + 1) / side - 1
+    inside = (pixels[:, None] - middle[:, None]).abs() < half[:, None]  # B×side×2
+    return (inside[:, None, None, :, 0] & inside[:, None, :, None, 1]).float()
 
 
 def _colour_matrices(turn: Tensor, factor: Tensor, light: Tensor) -> Tensor:
@@ -168,8 +227,9 @@ def _colour_matrices(turn: Tensor, factor: Tensor, light: Tensor) -> Tensor:
 def _recolour(images: Tensor, variation: Variation) -> Tensor:
     """`images` under another light and exposure, still in [0, 1]."""
     matrices = variation.colour * variation.contrast.view(-1, 1, 1)
-    # Contrast is about the image's mean, which the other light has moved.
-    mean = (variation.colour @ images.mean((2, 3))[..., None]).mean(1)  # B×1
+    # Contrast is about the photograph's mean, without bars, which the other light has moved.
+    mean = images.mean((2, 3)) / variation.target[:, 1].prod(1, keepdim=True)
+    mean = (variation.colour @ mean[..., None]).mean(1)  # B×1
     offset = mean * (1 - variation.contrast[:, None]) + variation.brightness[:, None]
     pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # B×HW×3
     pixels = torch.baddbmm(offset[:, None], pixels, matrices.mT)

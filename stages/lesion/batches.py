@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lesion.frames import Frames
 from lesion.inputs import to_unit
 
 
@@ -22,6 +23,21 @@ class Split:
     images: np.ndarray | Tensor
     masks: np.ndarray | Tensor
     ids: Sequence[str]
+    frames: Frames | None = None  # None: square photographs, which fill their squares
+
+    @classmethod
+    def of(cls, index: Mapping[str, Sequence], images: np.ndarray, masks: np.ndarray) -> Split:
+        """A split of arrays/, `index` being the columns of its rows in index.csv."""
+        return cls(images, masks, list(index["id"]), Frames.of(index, side=images.shape[1]))
+
+    def part(self, rows: Sequence[int]) -> Split:
+        """Some of its images, in memory."""
+        return Split(
+            self.images[rows],
+            self.masks[rows],
+            [self.ids[row] for row in rows],
+            self.frames[rows] if self.frames else None,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -37,7 +53,7 @@ def resident(split: Split, device: torch.device) -> Split:
     images, masks = (
         torch.from_numpy(np.array(array)).to(device) for array in (split.images, split.masks)
     )
-    return Split(images, masks, split.ids)
+    return replace(split, images=images, masks=masks)
 
 
 def load_batch(split: Split, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

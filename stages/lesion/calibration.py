@@ -6,6 +6,8 @@ pixels by one number, which the validation split gives; it moves no pixel across
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import scipy  # loads its parts where they are used
@@ -14,6 +16,7 @@ LARGEST = 12.0  # logits beyond it count as it; a probability of 6e-6
 STEP = 0.01
 LEVELS = round(2 * LARGEST / STEP) + 1
 BINS = 10  # of a reliability table
+UNSURE = (0.1, 0.9)  # probabilities between which a pixel is neither surely skin nor surely lesion
 _LOGITS = np.linspace(-LARGEST, LARGEST, LEVELS)
 
 
@@ -69,8 +72,19 @@ class PixelCounts:
         return table.astype({"pixels": int})
 
 
-def calibration_error(table: pd.DataFrame) -> float:
-    """Expected calibration error: mean over pixels of |share of lesion − probability|, by bins."""
+def calibration_errors(table: pd.DataFrame) -> dict[str, float]:
+    """Expected calibration errors: means over pixels of |share of lesion − probability|, by bins.
+
+    all_pixels     nearly all of which are surely skin or surely lesion, where gaps are small
+    unsure_pixels  those of probabilities between 0.1 and 0.9; NaN where there are none
+    """
+    unsure = table[table["predicted"].between(*UNSURE)]
+    return {"all_pixels": _mean_gap(table), "unsure_pixels": _mean_gap(unsure)}
+
+
+def _mean_gap(table: pd.DataFrame) -> float:
+    if table.empty:
+        return math.nan
     gaps = (table["observed"] - table["predicted"]).abs()
     return float((gaps * table["pixels"]).sum() / table["pixels"].sum())
 

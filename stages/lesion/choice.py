@@ -3,7 +3,8 @@
 One question after the other: are the mean over mirror images, another threshold than 0.5, the
 largest component alone, filled holes any better? Each is taken if it raises the mean Jaccard index
 over the validation images, at their original size, by more than chance: if the 95 % interval of the
-paired gain (lesion.bootstrap) lies above 0. What the parameters fix is not asked.
+paired gain (lesion.intervals) lies above 0, for which it takes ten images. What the parameters fix
+is not asked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lesion.bootstrap import means
+from lesion.intervals import means
 from lesion.originals import Originals
 from lesion.parallel import in_order
 from lesion.postprocess import Rules
@@ -99,10 +100,13 @@ def _options(value: bool | str) -> list[bool]:
 
 
 def _best(options: dict[object, pd.DataFrame]) -> object:
-    """The option of the highest mean Jaccard index, or the first if the gain may be chance."""
+    """The option of the highest mean Jaccard index, or the first if the gain may be chance.
+
+    It may be, of images that are too few for an interval.
+    """
     first = next(iter(options))
     best = max(options, key=lambda option: options[option]["iou"].mean())
-    # Sorted, so that the samples do not depend on the order of the images.
+    # Sorted, so that no rounding depends on the order of the images.
     gain = (options[best] - options[first])[["iou"]].sort_values("iou")
     return best if means(gain).loc[0, "low"] > 0 else first
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesion.bootstrap import means, p_value
 from lesion.errors import InputError
+from lesion.intervals import means, p_value
 
 COMPARED = ("dice", "iou", "thresholded_iou", "boundary_f1", "hd95", "assd")
 LOWER_IS_BETTER = ("hd95", "assd")
@@ -18,7 +18,8 @@ class Comparison:
     """`scores` has a row a score, `images` a row an image, those first that got worse in Dice.
 
     scores: score, before, after (means), difference, low, high (95 % interval of the mean
-            difference over images), p (two-sided, paired bootstrap), better, worse (images)
+            difference over images), p (two-sided), better, worse (images); low, high and p are
+            NaN of too few images (lesion.intervals)
     images: id, and each of COMPARED before, after, and their difference
     """
 

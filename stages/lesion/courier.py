@@ -6,6 +6,7 @@ import math
 import threading
 import time
 
+from lesion.address import in_words
 from lesion.delivery import deliver, deliver_all
 from lesion.machine import Machine
 from lesion.spool import FOLDER, Entry
@@ -51,7 +52,7 @@ class Courier:
                     else:
                         deliver(self._entry)
                 except Exception as error:  # whatever MLflow, its store or the network can raise
-                    self._warn(str(error) or type(error).__name__)
+                    self._warn(in_words(error))
                     rest_until = time.monotonic() + PAUSE
 
     def _measure(self) -> None:
@@ -62,13 +63,13 @@ class Courier:
             self._machine.measure()
         except Exception as error:  # a full disk, say: the rest is still to be sent
             self._measures = False
-            self._warn(f"the machine is not measured: {error}")
+            self._warn(f"the machine is not measured: {in_words(error)}")
 
     def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
             print(
-                f"warning: MLflow did not take everything ({' '.join(reason.split())[:200]}); the "
-                f"rest waits in {FOLDER}/ for the next run, or `python tools/deliver.py`",
+                f"warning: MLflow did not take everything ({reason}); the rest waits in {FOLDER}/ "
+                "for the next run, or `python tools/deliver.py`",
                 flush=True,
             )

@@ -1,9 +1,10 @@
 """datasets.yaml: where each data set lies, and what is known of its files."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -12,12 +13,14 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lesion.errors import InputError
+from lesion.names import MASK_SUFFIX, Layout
 
 DATASETS_FILE = Path("datasets.yaml")
 SplitName = Literal["train", "validation", "test"]
@@ -49,12 +52,25 @@ class Archive(_Entry):
 
 
 class Folder(_Entry):
-    """A folder with images or masks, in it or below it; relative to the project's root."""
+    """A folder with images or masks, in it or below it; its path begins in the folder `data` of
+    params.yaml, which DVC watches, and stays there."""
 
     folder: Annotated[str, Field(min_length=1)]
 
+    @field_validator("folder")
+    @classmethod
+    def _stays_inside(cls, folder: str) -> str:
+        path = PurePosixPath(folder)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                "expected a folder inside the one that the parameter data names, which DVC watches"
+            )
+        return folder
+
 
 def _kind(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "list"
     if isinstance(value, Folder) or (isinstance(value, dict) and "folder" in value):
         return "folder"
     return "archive"
@@ -63,20 +79,31 @@ def _kind(value: Any) -> str:
 Source = Annotated[
     Annotated[Archive, Tag("archive")] | Annotated[Folder, Tag("folder")], Discriminator(_kind)
 ]
+# One, or a list of them that lies in several; read as a tuple in either case.
+Sources = Annotated[
+    Annotated[Archive, Tag("archive")]
+    | Annotated[Folder, Tag("folder")]
+    | Annotated[tuple[Source, ...], Field(min_length=1), Tag("list")],
+    Discriminator(_kind),
+    AfterValidator(lambda value: value if isinstance(value, tuple) else (value,)),
+]
 
 
 class Split(_Entry):
-    images: Source
-    masks: Source
+    """Where the images and the masks lie; one place may hold both."""
+
+    images: Sources
+    masks: Sources
 
 
 class Dataset(_Entry):
     """A data set: what it is called, who made it, and its splits.
 
     `base_url` is the address that the archives' names are appended to, `mirrors` are others that
-    hold the same files. A mask is named like its image with `mask_suffix` before the file's type.
-    `overlaps` says which images it shares with other data sets. Where masks have more than two
-    values, `lesion_values` are those that mean lesion.
+    hold the same files; `obtain` says how to come by what cannot be downloaded. How files are named
+    is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`). Where
+    masks have more than two values, `lesion_values` are those that mean lesion. `overlaps` says
+    which images it shares with other data sets.
     """
 
     title: str
@@ -85,7 +112,11 @@ class Dataset(_Entry):
     overlaps: list[str] = []
     base_url: HttpUrl | None = None
     mirrors: list[HttpUrl] = []
-    mask_suffix: str = "_segmentation"
+    obtain: str | None = None
+    image_suffix: str = ""
+    mask_suffix: str = MASK_SUFFIX
+    ignore: list[str] = []
+    folders_in_id: Annotated[int, Field(ge=0)] = 0
     lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
     train: Split
     validation: Split | None = None
@@ -98,28 +129,38 @@ class Dataset(_Entry):
         return {name: split for name, split in found.items() if split}
 
     @property
+    def layout(self) -> Layout:
+        """How its files are named."""
+        return Layout(self.image_suffix, self.mask_suffix, tuple(self.ignore), self.folders_in_id)
+
+    @property
+    def sources(self) -> list[Archive | Folder]:
+        """Every archive and folder, in order, each once."""
+        splits = self.splits.values()
+        return list(dict.fromkeys(s for split in splits for s in (*split.images, *split.masks)))
+
+    @property
     def archives(self) -> list[Archive]:
         """Every archive, in order, each once."""
-        sources = [
-            source for split in self.splits.values() for source in (split.images, split.masks)
-        ]
-        return list(dict.fromkeys(source for source in sources if isinstance(source, Archive)))
+        return [source for source in self.sources if isinstance(source, Archive)]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many pairs a split has, for those where that is known."""
         return {
-            name: split.images.files
+            name: sum(source.files for source in split.images)
             for name, split in self.splits.items()
-            if isinstance(split.images, Archive) and split.images.files
+            if all(isinstance(source, Archive) and source.files for source in split.images)
         }
 
     @model_validator(mode="after")
     def _masks_can_be_told_from_images(self) -> "Dataset":
         for name, split in self.splits.items():
-            if split.images == split.masks and not self.mask_suffix:
+            shared = set(split.images) & set(split.masks)
+            if shared and self.image_suffix.lower() == self.mask_suffix.lower():
                 raise ValueError(
-                    f"images and masks of {name} lie in one place; mask_suffix must tell them apart"
+                    f"images and masks of {name} lie in one place; image_suffix and mask_suffix "
+                    "must tell them apart"
                 )
         return self
 
@@ -140,7 +181,8 @@ def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
         raise InputError(f"{path}: not a mapping of data sets: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        loc = first["loc"][:3] + first["loc"][4:]  # without the tag of a source
+        tags = (3, 5) if first["loc"][3:4] == ("list",) else (3,)  # what pydantic adds to a source
+        loc = [part for i, part in enumerate(first["loc"]) if i not in tags]
         place = ".".join(map(str, loc))
         raise InputError(f"{path}: {place}: found {first['input']!r}; {first['msg']}") from None
     except ValueError as error:

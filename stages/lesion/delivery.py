@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
+from lesion.address import DATABASES, in_words, scheme
 from lesion.logged_model import log_model
 from lesion.spool import Entry, Event, entries, status
-from lesion.store import open_store, search, store_lock
+from lesion.store import open_store, require_active, search, store_lock
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Run, RunTag
 
 VALUES_A_REQUEST = 1000  # MLflow's limit for metrics
 
@@ -67,9 +68,11 @@ def _deliver(entry: Entry, deadline: float) -> None:
     if not events or (events[0]["event"] == "result" and not _ready(entry, events)):
         return
     sent = entry.sent()
+    if "run" not in sent:
+        sent = {"count": 0}  # whatever was counted went nowhere
     if sent["count"] < len(events):
         _heed(deadline)
-        delivery = Delivery(entry, sent, f"{entry.folder.name}-{events[0]['time']}", deadline)
+        delivery = Delivery(entry, sent, events[0], deadline)
         for kind, group in groupby(events[sent["count"] :], key=lambda event: event["event"]):
             delivery.send(kind, list(group))
     if status(events) == "FINISHED":  # of what was sent: more may have come meanwhile
@@ -97,12 +100,13 @@ def _heed(deadline: float) -> None:
 class Delivery:
     """One entry on its way into one run."""
 
-    def __init__(self, entry: Entry, sent: dict[str, Any], key: str, deadline: float) -> None:
+    def __init__(self, entry: Entry, sent: dict[str, Any], opening: Event, deadline: float) -> None:
         self.entry = entry
         self.sent = sent
-        self.key = key
+        self.key = f"{entry.folder.name}-{opening['time']}"
         self.deadline = deadline
-        self.client, self.experiment = open_store()
+        self.client, self.experiment = open_store(opening.get("experiment"))
+        self.over_network = scheme(self.client.tracking_uri) not in DATABASES
 
     def send(self, kind: str, events: list[Event]) -> None:
         """Sends events of one kind that follow each other, and notes it."""
@@ -118,11 +122,31 @@ class Delivery:
 
         try:
             getattr(self, f"_{kind}")(*events)
+        except MlflowException:
+            if "run" in self.sent:
+                require_active(self.client, self.sent["run"])
+            raise
+
+    def _log(self, kind: str, things: list) -> None:
+        """Logs metrics, params or tags, but for single ones that MLflow will never take."""
+        from mlflow.exceptions import MlflowException, RestException
+
+        try:
+            self.client.log_batch(self.sent["run"], **{kind: things})
         except MlflowException as error:
-            # What MLflow will never take must not keep the rest from it.
-            if error.error_code != "INVALID_PARAMETER_VALUE":
+            # What lies between here and a server may refuse for reasons of its own.
+            by_mlflow = isinstance(error, RestException) or not self.over_network
+            if error.error_code != "INVALID_PARAMETER_VALUE" or not by_mlflow:
                 raise
-            print(f"warning: MLflow refuses {kind} of {self.key}: {error}", flush=True)
+            # What is sent to a deleted run is refused in the same way.
+            require_active(self.client, self.sent["run"])
+            if len(things) == 1:
+                name = f"{kind.removesuffix('s')} {things[0].key!r} of run {self.sent['run']}"
+                print(f"warning: MLflow refuses {name}: {in_words(error)}", flush=True)
+                return
+            for half in _slices(things, (len(things) + 1) // 2):
+                _heed(self.deadline)
+                self._log(kind, half)
 
     def _training(self, *openings: Event) -> None:
         opening = openings[-1]
@@ -161,7 +185,8 @@ class Delivery:
         for run in runs:
             if "result_hash" not in run.data.tags:
                 mode = "by training"
-                self._set_tags({"recorded": mode, **marks}, run.info.run_id)
+                tags = _run_tags({"recorded": mode, **marks})
+                self.client.log_batch(run.info.run_id, tags=tags)
                 return run, mode
         if runs:
             marks["trained_by"] = runs[0].info.run_id
@@ -190,7 +215,7 @@ class Delivery:
         known = self.client.get_run(self.sent["run"]).data.params
         values = {k: v for event in events for k, v in event["values"].items() if k not in known}
         for part in _slices([Param(name, value) for name, value in values.items()], 100):
-            self.client.log_batch(self.sent["run"], params=part)
+            self._log("params", part)
 
     def _tags(self, *events: Event) -> None:
         for event in events:
@@ -199,14 +224,12 @@ class Delivery:
     def _metrics(self, *events: Event) -> None:
         from mlflow.entities import Metric
 
-        self.client.log_batch(
-            self.sent["run"],
-            metrics=[
-                Metric(name, value, event["time"], event["step"] or 0)
-                for event in events
-                for name, value in event["values"].items()
-            ],
-        )
+        metrics = [
+            Metric(name, value, event["time"], event["step"] or 0)
+            for event in events
+            for name, value in event["values"].items()
+        ]
+        self._log("metrics", metrics)
 
     _system = _metrics
 
@@ -248,11 +271,14 @@ class Delivery:
     def _end(self, event: Event) -> None:
         self.client.set_terminated(self.sent["run"], event["status"], event["time"])
 
-    def _set_tags(self, values: dict[str, str], run_id: str | None = None) -> None:
-        from mlflow.entities import RunTag
+    def _set_tags(self, values: dict[str, str]) -> None:
+        self._log("tags", _run_tags(values))
 
-        tags = [RunTag(name, value) for name, value in values.items()]
-        self.client.log_batch(run_id or self.sent["run"], tags=tags)
+
+def _run_tags(values: dict[str, str]) -> list[RunTag]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in values.items()]
 
 
 def _parts(kind: str, events: list[Event]) -> Iterator[list[Event]]:

@@ -13,7 +13,9 @@ def reasons(row: object, groups: dict[str, str]) -> list[str]:
     """Short phrases; `row` is of metrics/per_image.csv, `groups` as lesion.traits names them."""
     marked, lesion = row.tp + row.fp, row.tp + row.fn
     found = []
-    if not marked:
+    if not lesion:
+        found.append("marks skin, and there is no lesion" if marked else "no lesion, none marked")
+    elif not marked:
         found.append("nothing marked")
     elif not row.tp:
         found.append("marks skin only")

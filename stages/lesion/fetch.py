@@ -23,7 +23,7 @@ from lesion.datasets import Archive, Dataset
 from lesion.errors import InputError
 from lesion.files import write_json
 from lesion.progress import Progress
-from lesion.root import project_root
+from lesion.root import downloads_folder
 from lesion.transfer import PAUSES, Part, download, remote_size
 
 MIRROR = "LESION_MIRROR"  # environment variable: an address in place of those in datasets.yaml
@@ -31,11 +31,6 @@ VERIFIED = "verified.json"
 AT_ONCE = 4  # downloads
 SPARE = 200 * 10**6  # bytes to leave free on the disk
 _Result = TypeVar("_Result")
-
-
-def downloads_folder() -> Path:
-    """Where downloads are kept: downloads/ in the project's root."""
-    return project_root() / "downloads"
 
 
 def addresses(dataset: Dataset, name: str) -> list[str]:
@@ -51,22 +46,30 @@ def addresses(dataset: Dataset, name: str) -> list[str]:
     else:
         bases = [str(base) for base in (dataset.base_url, *dataset.mirrors) if base]
     if not bases:
-        raise InputError(
-            f"{downloads_folder() / name}: not found, and datasets.yaml gives no base_url to "
-            "download it from; put it there"
+        obtain = (
+            dataset.obtain or "datasets.yaml gives no base_url to download it from; put it there"
         )
+        raise InputError(f"{downloads_folder() / name}: not found; {obtain}")
     return [f"{base.rstrip('/')}/{name}" for base in bases]
 
 
-def find(dataset: Dataset, folder: Path, by_hand: Sequence[Path] = ()) -> dict[str, Path]:
-    """Where the archives lie that are here already, by name, verified: in `folder`, or put by hand
-    into another one.
+def find(dataset: Dataset, folder: Path, data: Path) -> dict[str, Path]:
+    """Where the archives lie that are here already, by name, verified: in the download `folder`, or
+    put by hand into it or into `data`.
 
     Raises:
-        InputError: one is not what datasets.yaml describes.
+        InputError: one is not what datasets.yaml describes, or may change without anybody noticing.
     """
-    found = {item: path for item in dataset.archives if (path := _locate(item, folder, by_hand))}
-    Verified(folder / VERIFIED).check({path: item for item, path in found.items()})
+    found = {item: path for item in dataset.archives if (path := _locate(item, folder, data))}
+    verified = Verified(folder / VERIFIED)
+    for item, path in found.items():
+        if not item.hash and path.parent == folder and not verified.knows(path, item):
+            raise InputError(
+                f"{path}: put there by hand, or changed, and no hash of it is known, so that "
+                f"nobody would see it change; put it into {data}/, which DVC watches, or give its "
+                "sha256 in datasets.yaml"
+            )
+    verified.check({path: item for item, path in found.items()})
     return {item.archive: path for item, path in found.items()}
 
 
@@ -89,8 +92,9 @@ def fetch_missing(
     if not missing:
         return {}
     verified = Verified(folder / VERIFIED)
+    urls = {item: addresses(dataset, item.archive) for item in missing}
     parts = {item: Part(folder / item.archive) for item in missing}
-    sizes = {item: item.bytes or remote_size(addresses(dataset, item.archive)) for item in missing}
+    sizes = {item: item.bytes or remote_size(urls[item]) for item in missing}
     done = sum(part.bytes for part in parts.values())
     total = sum(size or 0 for size in sizes.values())
     require_space(folder, total - done)
@@ -99,8 +103,8 @@ def fetch_missing(
     with Progress("download", total, "B", done) as progress:
 
         def get(item: Archive) -> None:
-            urls, path = addresses(dataset, item.archive), folder / item.archive
-            _get(item, urls, parts[item], path, verified, progress.update, stop, pauses)
+            path = folder / item.archive
+            _get(item, urls[item], parts[item], path, verified, progress.update, stop, pauses)
 
         at_once([partial(get, item) for item in missing], stop)
     return {item.archive: folder / item.archive for item in missing}
@@ -146,7 +150,7 @@ class Verified:
         self._path = path
         self._lock = threading.Lock()
         try:
-            self._known = dict(json.loads(path.read_text()))
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             self._known = {}
 
@@ -156,7 +160,7 @@ class Verified:
         Raises:
             InputError: a file is not what datasets.yaml describes.
         """
-        new = {path: item for path, item in archives.items() if not self._is_known(path, item)}
+        new = {path: item for path, item in archives.items() if not self.knows(path, item)}
         if not new:
             return
         total = sum(path.stat().st_size for path in new)
@@ -178,7 +182,8 @@ class Verified:
             self._known[_key(as_path)] = [state.st_size, state.st_mtime_ns, digest]
             write_json(self._path, self._known)
 
-    def _is_known(self, path: Path, item: Archive) -> bool:
+    def knows(self, path: Path, item: Archive) -> bool:
+        """Whether it was verified and is still as it was then."""
         size, time, digest = self._known.get(_key(path), (None, None, ""))
         state = path.stat()
         return (state.st_size, state.st_mtime_ns) == (size, time) and not mismatch(item, digest)
@@ -199,18 +204,14 @@ def file_hash(path: Path, item: Archive, gained: Callable[[int], object] = lambd
     return f"{name}:{digest.hexdigest()}"
 
 
-def _locate(item: Archive, folder: Path, by_hand: Sequence[Path]) -> Path | None:
-    path = folder / item.archive
-    if path.exists():
-        if item.bytes not in (None, path.stat().st_size):
-            raise InputError(
-                f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; "
-                "remove it to download it again"
-            )
-        return path
-    # In data/ a file of that name may be of the synthetic sample; its size tells.
-    for path in (place / item.archive for place in by_hand):
-        if path.exists() and item.bytes in (None, path.stat().st_size):
+def _locate(item: Archive, folder: Path, data: Path) -> Path | None:
+    for path in (folder / item.archive, data / item.archive):
+        if path.exists():
+            if item.bytes not in (None, path.stat().st_size):
+                raise InputError(
+                    f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; replace it "
+                    "by the original, or remove it to download it again"
+                )
             return path
     return None
 

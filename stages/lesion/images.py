@@ -25,6 +25,7 @@ MOST_PIXELS = 100_000_000  # three times the largest dermoscopic images; more wo
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns of some images and refuses others
 warnings.filterwarnings("ignore", module=r"PIL\.", category=UserWarning)  # name no file; see notes
+cv2.setNumThreads(1)  # images are shared out among threads already; parallel.py has their number
 
 # Slips of cameras that libjpeg warns of, though every pixel is there, where they are in the header;
 # all else that it warns of is damage.

@@ -41,4 +41,4 @@ def log_model(run_id: str, weights: Path) -> None:
 
 
 def _requirements() -> list[str]:
-    return Path("requirements.txt").read_text().split()
+    return Path("requirements.txt").read_text(encoding="utf-8").split()

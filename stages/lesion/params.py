@@ -35,6 +35,7 @@ class StageParams(BaseModel):
 
 
 class DownloadParams(StageParams):
+    data: Annotated[str, Field(min_length=1)]
     source: Annotated[str, Field(min_length=1)]
     limit: Annotated[int, Field(ge=0)]
 

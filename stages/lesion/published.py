@@ -24,9 +24,16 @@ _SCORES = ("dice", "iou", "thresholded_iou")
 
 
 def published(split: str) -> pd.DataFrame:
-    """As rows of metrics/scores.csv, without images and intervals, to stand beside a split's."""
+    """As rows of metrics/scores.csv, without images and intervals, marked by a column published."""
     rows = [
-        {"split": split, "group": "all", "method": method, "score": score, "value": value}
+        {
+            "split": split,
+            "group": "all",
+            "method": method,
+            "score": score,
+            "value": value,
+            "published": True,
+        }
         for method, values in RESULTS.items()
         for score, value in zip(_SCORES, values, strict=True)
         if value is not None

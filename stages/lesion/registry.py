@@ -1,7 +1,8 @@
 """Versions of the model, and which of them is the champion: in MLflow's registry and in DVC's.
 
 DVC's are tags of git, as GTO makes and DVC reads them: `unet@v0.0.1` a version of the artifact in
-dvc.yaml, `unet#champion#1` that it becomes champion.
+dvc.yaml, `unet#champion#1` that it becomes champion. Where the project is the folder `lesions` of a
+larger repository, the artifact is `lesions:unet` to DVC, and the tags begin with `lesions=unet`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesion.errors import InputError
-from lesion.revisions import git
+from lesion.revisions import git, place
 from lesion.store import open_store, runs_with
 
 if TYPE_CHECKING:
@@ -22,23 +23,33 @@ CHAMPION = "champion"
 ARTIFACT = "unet"
 
 
+def artifact_name(project: Path) -> str:
+    """What `dvc artifacts get` calls the project's model."""
+    _, inside = place(project)
+    return ARTIFACT if inside == Path() else f"{inside.as_posix()}:{ARTIFACT}"
+
+
 def tag_champion(project: Path, commit: str) -> None:
     """Makes a commit's model the one that `dvc artifacts get . unet --stage champion` gets.
 
     Raises:
-        InputError: git has no name for the author of a tag.
+        InputError: git has no name for the author of a tag, or the project's folder has one that
+            no tag can have.
     """
     from gto.api import assign
+    from gto.constants import name_to_tag
+    from gto.exceptions import ValidationError
     from scmrepo.exceptions import SCMError
 
-    pattern = f"refs/tags/{ARTIFACT}#{CHAMPION}#*"
+    name = artifact_name(project)
+    pattern = f"refs/tags/{name_to_tag(name)}#{CHAMPION}#*"
     tags = git(project, "for-each-ref", "--sort=-version:refname", "--format=%(refname)", pattern)
     if tags and git(project, "rev-parse", f"{tags.split()[0]}^{{commit}}").strip() == commit:
         return
     try:
         # By force: one that was champion before may be it again.
-        assign(project, ARTIFACT, CHAMPION, ref=commit, force=True)
-    except SCMError as error:
+        assign(project, name, CHAMPION, ref=commit, force=True)
+    except (SCMError, ValidationError) as error:
         raise InputError(f"tag of champion {commit[:7]}: {error}") from None
 
 
@@ -46,7 +57,7 @@ class Registry:
     """MLflow's registered model in the store of this project."""
 
     def __init__(self) -> None:
-        self._client, self._experiment = open_store()
+        self._client, self._experiment = open_store(make=False)
 
     def run_with(self, result_hash: str, of: str) -> Run:
         """The newest run with a result; `of` is whose that is, for the error.

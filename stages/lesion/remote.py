@@ -10,7 +10,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import requests
@@ -18,9 +18,10 @@ from remotezip import RangeNotSupported, RemoteZip, RemoteZipError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from lesion.archives import LARGEST
+from lesion.archives import LARGEST, member_name
 from lesion.errors import InputError
 from lesion.files import write_bytes
+from lesion.names import inner_path, wrong_encoding
 from lesion.transfer import PASSING, PAUSES, TIMEOUT, Stopped
 
 # Bytes read first from an archive's end, where its directory's place stands; remotezip's own 64 KB
@@ -74,7 +75,7 @@ class RemoteMembers:
         raise InputError("; ".join(reasons))
 
     def names(self) -> list[str]:
-        return [member.filename for member in self._members]
+        return [member_name(member) for member in self._members]
 
     def lacking(self, names: Iterable[str]) -> list[zipfile.ZipInfo]:
         """Those of some members that are not kept yet, or damaged."""
@@ -82,7 +83,7 @@ class RemoteMembers:
         return [
             member
             for member in self._members
-            if member.filename in wanted and not self._is_kept(member)
+            if member_name(member) in wanted and not self._is_kept(member)
         ]
 
     def fetch(
@@ -109,7 +110,7 @@ class RemoteMembers:
                     f"{self.place}: {member.filename} is another one than at the start; the "
                     "archive has changed on the server, run it again"
                 )
-            write_bytes(self._path(member.filename), content)
+            write_bytes(self._path(member_name(member)), content)
             gained(member.compress_size)
 
     def read(self, name: str) -> bytes:
@@ -117,10 +118,10 @@ class RemoteMembers:
         return self._path(name).read_bytes()
 
     def _path(self, name: str) -> Path:
-        return self._kept / PurePosixPath(name).name
+        return self._kept / inner_path(name).name
 
     def _is_kept(self, member: zipfile.ZipInfo) -> bool:
-        path = self._path(member.filename)
+        path = self._path(member_name(member))
         if not path.exists() or path.stat().st_size != member.file_size:
             return False
         return zlib.crc32(path.read_bytes()) == member.CRC
@@ -137,6 +138,9 @@ class RemoteMembers:
                 return action(self._archive)
             except RangeNotSupported:
                 reason = "the server gives whole files only; set limit: 0 to download this one"
+                break
+            except UnicodeDecodeError as error:
+                reason = wrong_encoding(error)
                 break
             except _FAILURES as error:
                 self._archive, reason = None, str(error)

@@ -1,8 +1,12 @@
-"""What git knows of results: each experiment of DVC is a commit, under refs/exps."""
+"""What git knows of results: each experiment of DVC is a commit, under refs/exps.
+
+The project may be a folder of a larger repository, which others have experiments in too.
+"""
 
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,10 +23,35 @@ def git(project: Path, *arguments: str) -> str:
     Raises:
         InputError: it failed.
     """
-    done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=project,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a branch may have any bytes for its name
+    )
     if done.returncode:
         raise InputError(done.stderr.strip() or f"git {arguments[0]} failed")
     return done.stdout
+
+
+def show(project: Path, commit: str, path: str) -> str:
+    """The text of a file of the project, by its path in there, as a commit has it.
+
+    Raises:
+        InputError: it has none.
+    """
+    return git(project, "show", f"{commit}:./{path}")
+
+
+def place(project: Path) -> tuple[Path, Path]:
+    """The root of the repository that the project is in, and the project's path from there.
+
+    Raises:
+        InputError: it is in none.
+    """
+    root = Path(git(project, "rev-parse", "--show-toplevel").removesuffix("\n"))
+    return root, Path(git(project, "rev-parse", "--show-prefix").removesuffix("\n"))
 
 
 def experiments(project: Path) -> dict[str, str]:
@@ -80,7 +109,7 @@ def result_at(project: Path, commit: str) -> Result:
     """
 
     def read(path: str) -> str:
-        return git(project, "show", f"{commit}:{path}")
+        return show(project, commit, path)
 
     yaml = YAML(typ="safe")
     try:
@@ -92,6 +121,15 @@ def result_at(project: Path, commit: str) -> Result:
     except (InputError, ValidationError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{commit[:7]}: no finished result of this pipeline ({reason})") from None
+
+
+def finished(project: Path) -> dict[str, Result]:
+    """The results of the experiments that hold one, by name; in a larger repository not all do."""
+    found = {}
+    for name, commit in sorted(experiments(project).items()):
+        with suppress(InputError):
+            found[name] = result_at(project, commit)
+    return found
 
 
 def holding(project: Path, result_hash: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Where the project's root is."""
+"""Where the project's root is, and what lies there that outlives a run."""
 
 import os
 from pathlib import Path
@@ -10,3 +10,8 @@ def project_root() -> Path:
     DVC names it in DVC_ROOT; without DVC, stages and tools run in it.
     """
     return Path(os.environ.get("DVC_ROOT") or ".")
+
+
+def downloads_folder() -> Path:
+    """Where downloads are kept."""
+    return project_root() / "downloads"

@@ -42,7 +42,7 @@ def threshold_sweep(sweep: pd.DataFrame, threshold: float, note: str) -> Figure:
         axes.set(
             title="Scores by threshold",
             xlabel="Probability from which a pixel counts as lesion",
-            ylabel="Mean over the validation images",
+            ylabel="Mean over the validation images,\non which it is chosen",
             xlim=(0, 1),
             ylim=(max(0, lowest - 0.05), 1),
         )
@@ -51,11 +51,17 @@ def threshold_sweep(sweep: pd.DataFrame, threshold: float, note: str) -> Figure:
     return figure
 
 
-def calibration(table: pd.DataFrame, temperature: float, error: float, note: str) -> Figure:
+def calibration(
+    table: pd.DataFrame, temperature: float, error: float, unsure: float | None, note: str
+) -> Figure:
     """Share of lesion among the pixels of each range of probability, and how many they are.
 
-    `table` is metrics/calibration.csv: of the test split, at the temperature.
+    `table` is metrics/calibration.csv: of the test split, at the temperature; `error` the
+    calibration error over all pixels, `unsure` over those between 0.1 and 0.9, if there are any.
     """
+    errors = f"calibration error\n{error:.3f} over all pixels"
+    if unsure is not None:
+        errors += f"\n{unsure:.3f} between 0.1 and 0.9"
     with rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -64,7 +70,7 @@ def calibration(table: pd.DataFrame, temperature: float, error: float, note: str
         upper.set(title="Calibration", ylabel="Share that is lesion", ylim=(0, 1))
         upper.legend(loc="upper left")
         upper.annotate(
-            f"calibration error {error:.3f}\nat temperature {temperature:g}",
+            f"{errors}\n(temperature {temperature:g})",
             (0.97, 0.06),
             xycoords="axes fraction",
             horizontalalignment="right",
@@ -82,11 +88,15 @@ def calibration(table: pd.DataFrame, temperature: float, error: float, note: str
     return figure
 
 
-def risk_coverage(table: pd.DataFrame, caught: float, note: str) -> Figure:
+def risk_coverage(table: pd.DataFrame, caught: float | None, note: str) -> Figure:
     """What is lost on the images that are kept, when the least sure ones go to review.
 
-    `table` is metrics/risk_coverage.csv; `caught` the share of the failures in the first tenth.
+    `table` is metrics/risk_coverage.csv; `caught` the share of the failures in the first tenth, if
+    anything failed.
     """
+    tenth = "no image failed"
+    if caught is not None:
+        tenth = f"the least sure tenth holds\n{caught:.0%} of the failures"
     with rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -95,7 +105,7 @@ def risk_coverage(table: pd.DataFrame, caught: float, note: str) -> Figure:
         axes.plot(reviewed, table["failures"], "--", color=ORANGE, label="share with IoU < 0.65")
         axes.axvline(10, color=GREY, linewidth=1, linestyle=":")
         axes.annotate(
-            f"the least sure tenth holds\n{caught:.0%} of the failures",
+            tenth,
             (10, 0.72),
             xycoords=("data", "axes fraction"),
             xytext=(6, 0),
@@ -155,7 +165,7 @@ def bland_altman(rows: pd.DataFrame, note: str) -> Figure:
 
 
 def by_group(scores: pd.DataFrame, note: str) -> Figure:
-    """Mean Dice of the network on each group of images, with its 95 % interval.
+    """Mean Dice of the network on each group of images, with its 95 % interval, if it has one.
 
     `scores` is metrics/scores.csv, of one split.
     """
@@ -166,10 +176,14 @@ def by_group(scores: pd.DataFrame, note: str) -> Figure:
         axes = figure.subplots()
         places = -own.index.to_numpy()
         whole = own[own["group"] == "all"].iloc[0]
-        axes.axvspan(whole["low"], whole["high"], color=GREY, alpha=0.15, linewidth=0)
+        if pd.notna(whole["low"]):
+            axes.axvspan(whole["low"], whole["high"], color=GREY, alpha=0.15, linewidth=0)
         _intervals(axes, own, places)
         axes.set_yticks(places, [f"{row.group} ({row.images})" for row in own.itertuples()])
-        axes.set(title="Dice by group of images", xlabel="Mean Dice, 95 % interval")
+        axes.set(
+            title="Dice by group of images (their number)",
+            xlabel="Mean Dice, 95 % interval of ten images or more",
+        )
         axes.grid(visible=False, axis="y")
         _noted(figure, note)
     return figure

@@ -10,42 +10,45 @@ from lesion.errors import InputError
 from lesion.fetch import (
     addresses,
     at_once,
-    downloads_folder,
     fetch_missing,
     find,
     only_one,
     require_space,
 )
-from lesion.members import ArchiveMembers, FolderMembers, Members, first_pairs
+from lesion.members import ArchiveMembers, FolderMembers, Members, sample_names
+from lesion.names import Layout, Listing, any_pictures
 from lesion.progress import Progress
 from lesion.remote import RemoteMembers
+from lesion.root import downloads_folder
 from lesion.transfer import PAUSES
+
+Pairs = tuple[list[Members], list[Members]]  # the images of a split, and its masks
 
 
 def gather(
     dataset: Dataset,
     limit: int,
-    by_hand: Sequence[Path] = (),
+    data: Path,
     pauses: Sequence[float] = PAUSES,
-) -> dict[str, tuple[Members, Members]]:
+) -> dict[str, Pairs]:
     """Images and masks of each split: what is not here yet is downloaded.
 
-    With `limit`, only the first so many pairs of an archive that is not here.
+    `data` is the folder that has the data set's folders, and archives that were put there by hand.
+    With `limit`, only a sample of so many pairs of an archive that is not here.
 
     Raises:
         InputError: something cannot be had, or is not what datasets.yaml describes.
     """
     folder = downloads_folder()
-    for split in dataset.splits.values():  # before hours of downloading
-        for source in (split.images, split.masks):
-            if isinstance(source, Folder):
-                FolderMembers(Path(source.folder))
+    for source in dataset.sources:  # before hours of downloading
+        if isinstance(source, Folder):
+            folder_in(data, source, dataset)
     try:
         with only_one(folder):
-            here = find(dataset, folder, by_hand)
+            here = find(dataset, folder, data)
             if not limit:
                 here |= fetch_missing(dataset, here, folder, pauses)
-            return _open(dataset, here, folder, limit, pauses)
+            return _open(dataset, here, folder, data, limit, pauses)
     except OSError as error:  # the disk is full, mostly
         raise InputError(
             f"{error.filename or folder}: {error.strerror or error}; what was downloaded is kept, "
@@ -53,49 +56,60 @@ def gather(
         ) from None
 
 
+def folder_in(data: Path, source: Folder, dataset: Dataset) -> FolderMembers:
+    """A folder of a data set, in the folder `data`.
+
+    Raises:
+        InputError: it is not there, or has neither images nor masks.
+    """
+    members = FolderMembers(data / source.folder, dataset.obtain)
+    if not any_pictures(Listing(members.place, members.names()), dataset.layout):
+        way = dataset.obtain or f"expected {dataset.layout.file_of('X', mask=False)}"
+        raise InputError(f"{members.place}: no image or mask of this data set in it; {way}")
+    return members
+
+
 def _open(
-    dataset: Dataset, here: dict[str, Path], folder: Path, limit: int, pauses: Sequence[float]
-) -> dict[str, tuple[Members, Members]]:
-    """Images and masks of each split: in folders, in archives here, or the first of archives
-    elsewhere."""
+    dataset: Dataset,
+    here: dict[str, Path],
+    folder: Path,
+    data: Path,
+    limit: int,
+    pauses: Sequence[float],
+) -> dict[str, Pairs]:
+    """Images and masks of each split: in folders, in archives here, or some of those elsewhere."""
     stop = threading.Event()
 
     def opened(source: Source) -> Members:
         if isinstance(source, Folder):
-            return FolderMembers(Path(source.folder))
+            return folder_in(data, source, dataset)
         if path := here.get(source.archive):
             return ArchiveMembers(path)
         urls = addresses(dataset, source.archive)
         return RemoteMembers(urls, folder / f"{source.archive}.members", source.bytes, pauses, stop)
 
-    splits = dataset.splits.values()
-    sources = list(dict.fromkeys(part for split in splits for part in (split.images, split.masks)))
-    members = dict(
-        zip(sources, at_once([partial(opened, part) for part in sources], stop), strict=True)
-    )
+    tasks = [partial(opened, source) for source in dataset.sources]
+    members = dict(zip(dataset.sources, at_once(tasks, stop), strict=True))
     pairs = {
-        name: (members[split.images], members[split.masks])
+        name: ([members[s] for s in split.images], [members[s] for s in split.masks])
         for name, split in dataset.splits.items()
     }
-    _fetch_first(pairs, limit, dataset.mask_suffix, folder, stop)
+    _fetch_sample(pairs, limit, dataset.layout, folder, stop)
     return pairs
 
 
-def _fetch_first(
-    sources: dict[str, tuple[Members, Members]],
-    limit: int,
-    mask_suffix: str,
-    folder: Path,
-    stop: threading.Event,
+def _fetch_sample(
+    pairs: dict[str, Pairs], limit: int, layout: Layout, folder: Path, stop: threading.Event
 ) -> None:
     """Fetches the members that will be needed of archives elsewhere, several archives at once."""
     wanted: dict[RemoteMembers, list[str]] = {}
-    for pair in sources.values():
-        if any(isinstance(source, RemoteMembers) for source in pair):
-            chosen = first_pairs(*pair, limit, mask_suffix)
-            for source, names in zip(pair, chosen, strict=True):
-                if isinstance(source, RemoteMembers):
-                    wanted.setdefault(source, []).extend(names)
+    for sides in pairs.values():
+        if any(isinstance(source, RemoteMembers) for side in sides for source in side):
+            chosen = sample_names(*sides, limit, layout)
+            for side, names in zip(sides, chosen, strict=True):
+                for source, some in zip(side, names, strict=True):
+                    if isinstance(source, RemoteMembers):
+                        wanted.setdefault(source, []).extend(some)
     if not wanted:
         return
     lacking = {source: source.lacking(names) for source, names in wanted.items()}

@@ -36,8 +36,21 @@ def assign_splits(
 
 def fraction_of(ids: Sequence[str], fraction: float, seed: int) -> list[int]:
     """The rows of a fraction of `ids`, at least one; a smaller fraction is part of a larger."""
-    order = sorted(range(len(ids)), key=lambda row: _place(f"fraction:{ids[row]}", seed))
+    order = _hashed_order(ids, seed)
     return sorted(order[: max(1, round(fraction * len(ids)))])
+
+
+def sample_of(ids: Sequence[str], count: int) -> list[str]:
+    """`count` of `ids`, sorted, or all where they are fewer; a smaller sample is part of a larger.
+
+    Ids next to each other often come from one clinic, so that the first ones are like each other.
+    """
+    return sorted(ids[row] for row in _hashed_order(ids, seed=0)[:count])
+
+
+def _hashed_order(ids: Sequence[str], seed: int) -> list[int]:
+    """The rows of `ids` in an order that looks random; where others are added, it stays."""
+    return sorted(range(len(ids)), key=lambda row: _place(f"fraction:{ids[row]}", seed))
 
 
 def _place(name: str, seed: int) -> float:

@@ -78,7 +78,7 @@ class Entry:
         events = entry.folder / "events.jsonl"
         if events.exists() and not events.read_bytes().endswith(b"\n"):
             # A killed process did not write its last line to the end.
-            with events.open("a") as file:
+            with events.open("a", encoding="utf-8") as file:
                 file.write("\n")
         return entry
 
@@ -93,7 +93,7 @@ class Entry:
     def append(self, kind: str, **content: Any) -> None:
         """Writes down an event, with the time, in milliseconds, as MLflow counts it."""
         line = json.dumps({"event": kind, "time": round(time.time() * 1000), **content})
-        with (self.folder / "events.jsonl").open("a") as file:
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def keep(self, path: Path) -> str:
@@ -109,7 +109,7 @@ class Entry:
     def events(self) -> list[Event]:
         """All events, but for those that a killed process did not write to their end."""
         try:
-            lines = (self.folder / "events.jsonl").read_text().split("\n")
+            lines = (self.folder / "events.jsonl").read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:  # removed by the process that has sent it
             return []
         return list(_parsed(lines))
@@ -117,7 +117,7 @@ class Entry:
     def sent(self) -> dict[str, Any]:
         """How far it was sent: `count` events, into `run`."""
         try:
-            return json.loads((self.folder / "sent.json").read_text())
+            return json.loads((self.folder / "sent.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {"count": 0}
 

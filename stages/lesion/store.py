@@ -1,56 +1,119 @@
-"""MLflow's store: where it is, and what runs are in it."""
+"""MLflow's store: what experiment and runs are in it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sqlite3
+import shlex
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-# Before MLflow is imported: no usage reports from a project that may hold patients' images, and no
-# minutes of retries at a server that is down, since all is tried again anyway.
+# Before MLflow is imported: no usage reports from a project that may hold patients' images, no
+# minutes of retries at a server that is down, since all is tried again anyway, and no addresses of
+# runs in the output of a stage, with the password that may be in them.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 from filelock import FileLock
 
+from lesion import database
+from lesion.address import STORE, in_words, is_folder, redacted, tracking_address
 from lesion.errors import InputError
 from lesion.root import project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 EXPERIMENT = "skin-lesion-segmentation"
-STORE = "mlflow.db"
 
 
-def open_store() -> tuple[MlflowClient, str]:
-    """A client of the store, which is made if need be, and the id of the experiment in it.
+def open_store(
+    wanted: dict[str, str] | None = None, *, make: bool = True
+) -> tuple[MlflowClient, str]:
+    """A client of the store, and the id of the experiment in it, `wanted_experiment` by default.
 
-    `MLFLOW_TRACKING_URI` wins. Otherwise it is SQLite in the project's root, which DVC names in
-    `DVC_ROOT` also where it runs a stage in a temporary copy that it throws away afterwards.
+    Both are made if need be, unless `make` is false.
+
+    Raises:
+        InputError: whatever keeps one of them from being used, in one line.
     """
     import mlflow
 
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    root = project_root().resolve()
-    # Processes that make or open a new SQLite store at once leave it broken.
-    with store_lock():
-        address, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
-        if not address:
-            _make(root / STORE)
-            address, artifacts = _address(root / STORE), (root / "mlartifacts").as_uri()
-        mlflow.set_tracking_uri(address)
-        client = mlflow.MlflowClient(address)
-        if found := client.get_experiment_by_name(EXPERIMENT):
-            return client, found.experiment_id
-        return client, client.create_experiment(EXPERIMENT, artifacts)
+    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    address = tracking_address()
+    try:
+        _refuse_folder(address)
+        # Processes that make or open a new SQLite store at once leave it broken.
+        with store_lock():
+            database.prepare(address, make)
+            mlflow.set_tracking_uri(address)
+            client = mlflow.MlflowClient(address)
+            database.follow(address, EXPERIMENT)
+            found = _experiment(client, wanted or wanted_experiment(), make)
+    except Exception as error:  # whatever MLflow, a driver or the network can raise
+        raise _refusal(error) from None
+    return client, found
+
+
+def wanted_experiment() -> dict[str, str]:
+    """The experiment for a run that is recorded now, by `name`, `id` or both, as MLflow reads it.
+
+    `MLFLOW_EXPERIMENT_NAME` and `MLFLOW_EXPERIMENT_ID` win.
+    """
+    named = {
+        "name": os.environ.get("MLFLOW_EXPERIMENT_NAME"),
+        "id": os.environ.get("MLFLOW_EXPERIMENT_ID"),
+    }
+    return {key: value for key, value in named.items() if value} or {"name": EXPERIMENT}
+
+
+def _experiment(client: MlflowClient, wanted: dict[str, str], make: bool) -> str:
+    name, number = wanted.get("name"), wanted.get("id")
+    found = client.get_experiment_by_name(name) if name else client.get_experiment(number)
+    if found is None:
+        if number or not make:
+            raise InputError(f"no experiment {name} in it; MLFLOW_EXPERIMENT_NAME names another")
+        return client.create_experiment(name, **database.new_experiment(client.tracking_uri))
+    if number not in (None, found.experiment_id):
+        raise InputError(
+            f"experiment {name} has the id {found.experiment_id}, but MLFLOW_EXPERIMENT_ID is "
+            f"{number}; unset one of them"
+        )
+    _require_active_experiment(found)
+    database.check_files(client, found)
+    return found.experiment_id
+
+
+def require_active(client: MlflowClient, run_id: str) -> None:
+    """That a run takes what is sent to it.
+
+    Raises:
+        InputError: it was deleted, in MLflow's pages for instance, and can be restored.
+    """
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        _require_active_experiment(client.get_experiment(run.info.experiment_id))
+        restore = _command(f"runs restore --run-id {run_id}")
+        raise InputError(f"run {run_id} is deleted; `{restore}` restores it")
+
+
+def _require_active_experiment(experiment: Experiment) -> None:
+    if experiment.lifecycle_stage == "deleted":
+        restore = _command(f"experiments restore --experiment-id {experiment.experiment_id}")
+        raise InputError(f"experiment {experiment.name} is deleted; `{restore}` restores it")
+
+
+def _command(arguments: str) -> str:
+    """A command of MLflow on this store; who has a secret in the address has set the variable."""
+    address = tracking_address()
+    shown = f"MLFLOW_TRACKING_URI={shlex.quote(address)} " if redacted(address) == address else ""
+    return f"{shown}mlflow {arguments}"
 
 
 @contextmanager
@@ -61,34 +124,26 @@ def errors_as_input_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        import mlflow
+        raise _refusal(error) from None
 
-        raise InputError(f"MLflow's store {mlflow.get_tracking_uri()}: {error}") from None
+
+def _refusal(error: Exception) -> InputError:
+    return InputError(f"MLflow's store {redacted(tracking_address())}: {in_words(error)}")
+
+
+def _refuse_folder(address: str) -> None:
+    from mlflow.environment_variables import MLFLOW_ALLOW_FILE_STORE
+
+    if is_folder(address) and not MLFLOW_ALLOW_FILE_STORE.get():
+        raise InputError(
+            "MLFLOW_TRACKING_URI names a folder, which MLflow takes no longer, or nothing that it "
+            "knows; expected sqlite:///NAME.db, postgresql://…, http://… or https://…"
+        )
 
 
 def store_lock() -> FileLock:
     """Held by the one process that makes the store, or decides whose run is what."""
     return FileLock(project_root().resolve() / f"{STORE}.lock", timeout=60)
-
-
-def _make(store: Path) -> None:
-    """Makes a SQLite store, whole or not at all: MLflow takes seconds, and mends no half."""
-    import mlflow
-
-    if store.exists():
-        # Where this fails, MLflow would try for minutes.
-        with closing(sqlite3.connect(store)) as connection:
-            connection.execute("pragma schema_version")
-        return
-    part = store.with_name(f".{store.name}.part")
-    part.unlink(missing_ok=True)
-    mlflow.MlflowClient(_address(part)).search_experiments()
-    part.rename(store)
-
-
-def _address(store: Path) -> str:
-    # A folder's name may hold what means something else in an address.
-    return f"sqlite:///{str(store).replace('%', '%25').replace('?', '%3F')}"
 
 
 def search(client: MlflowClient, experiment: str, **tags: str) -> list[Run]:
@@ -117,9 +172,11 @@ def runs_with(client: MlflowClient, experiment: str, result_hash: str, of: str) 
     """
     if runs := search(client, experiment, result_hash=result_hash):
         return runs
+    name = client.get_experiment(experiment).name
     raise InputError(
-        f"{of}: no run with this result in {client.tracking_uri}; `dvc exp apply` and "
-        "`python stages/record.py` record it"
+        f"{of}: no run with this result in experiment {name} of {redacted(client.tracking_uri)}; "
+        "`dvc exp apply` and `python stages/record.py` record it, or MLFLOW_EXPERIMENT_NAME names "
+        "the experiment that has it"
     )
 
 

@@ -7,14 +7,15 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 
-from lesion.bootstrap import means, ratio, ratios
 from lesion.boundary import BoundaryScores
+from lesion.intervals import means, ratio, ratios
 from lesion.references import REFERENCES
 from lesion.scores import LEAST_JACCARD, ImageScores
 from lesion.traits import CLASSES, groups
 
 BATCH = 4  # images whose pixels count as one, as in the notebooks that this project starts from
 MEANS = tuple(field.name for kind in (ImageScores, BoundaryScores) for field in fields(kind))
+PIXELS = ("hd95", "assd")  # the means that are no shares
 GROUPED = ("dice", "iou", "thresholded_iou")
 COLUMNS = ["split", "group", "method", "score", "images", "value", "low", "high"]
 
@@ -38,11 +39,11 @@ def summarise_split(rows: pd.DataFrame, references: pd.DataFrame) -> pd.DataFram
                 "thresholded_iou": iou.where(iou >= LEAST_JACCARD, 0),
             }
         )
-        parts.append(means(values).assign(group="all", method=method, images=count))
+        parts.append(shares(values).assign(group="all", method=method, images=count))
     for name, column in groups(same).items():
         for group in filter(set(column).__contains__, CLASSES[name]):
             own = rows[(column == group).to_numpy()]
-            part = means(own[list(GROUPED)])
+            part = shares(own[list(GROUPED)])
             parts.append(
                 part.assign(
                     group=f"{name.replace('_', ' ')}: {group}", method="network", images=len(own)
@@ -62,13 +63,19 @@ def of_network(rows: pd.DataFrame) -> pd.DataFrame:
     batch_*      the same of each BATCH images that follow each other, then the mean
     """
     values = rows[list(MEANS)].assign(failed=rows["iou"] < LEAST_JACCARD)
+    highest = [np.inf if name in PIXELS else 1 for name in values]
     batches = rows[["tp", "fp", "fn"]].groupby(np.arange(len(rows)) // BATCH).sum()
     parts = [
-        means(values),
+        means(values, 0, highest),
         ratios(*(part.add_prefix("pooled_") for part in _overlap(rows))),
-        means(_divided(*_overlap(batches)).add_prefix("batch_")),
+        shares(_divided(*_overlap(batches)).add_prefix("batch_")),
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def shares(values: pd.DataFrame) -> pd.DataFrame:
+    """The means of numbers from 0 to 1, with their intervals."""
+    return means(values, 0, 1)
 
 
 def _overlap(pixels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

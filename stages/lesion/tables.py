@@ -37,7 +37,7 @@ def load_numbers(name: str) -> dict:
         InputError: it is not there.
     """
     with _found(METRICS / f"{name}.json") as path:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager

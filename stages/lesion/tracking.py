@@ -16,8 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lesion.address import in_words
 from lesion.courier import Courier
 from lesion.spool import Entry
+from lesion.store import wanted_experiment
 
 # Seconds after which the end of a stage sends nothing more; the rest stays on disk.
 PATIENCE = 60.0
@@ -81,7 +83,7 @@ class Run:
             action(*args)
         except OSError as error:
             self.works = False
-            print(f"warning: this run is not recorded from here on: {error}", flush=True)
+            print(f"warning: this run is not recorded from here on: {in_words(error)}", flush=True)
 
 
 @contextmanager
@@ -111,7 +113,8 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
 def _spooled(name: str, kind: str, tags: dict[str, str], **content: Any) -> Iterator[Run]:
     run = Run(name)
     shown = os.environ.get("DVC_EXP_NAME") or name[:8]
-    run.append(kind, name=shown, tags=tags | _circumstances(), **content)
+    tags = tags | _circumstances()
+    run.append(kind, name=shown, tags=tags, experiment=wanted_experiment(), **content)
     courier = Courier(run.entry, measure_machine=kind == "training") if run.works else None
     status = "FINISHED"
     try:
@@ -145,7 +148,7 @@ def _circumstances() -> dict[str, str]:
 def _git_commit() -> str | None:
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+            ["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -94,7 +94,11 @@ class Trainer:
             fused=True,
         )
         self.augmentation = Augmentation(
-            params.mirror, params.geometry, params.colour, params.hairs
+            params.mirror,
+            params.geometry,
+            params.colour,
+            params.hairs,
+            bars=train.frames is not None and train.frames.have_bars,
         )
 
         self.step = 0  # number of steps completed, in all epochs
@@ -137,7 +141,8 @@ class Trainer:
         # Every process draws for the whole batch and takes its part.
         rows = self._batch(step)
         mine = self.process.part(len(rows))
-        variation = self.augmentation.draw(len(rows), generator)[mine].to(self.device)
+        frames = self.train.frames[rows] if self.train.frames else None
+        variation = self.augmentation.draw(len(rows), generator, frames)[mine].to(self.device)
         images, masks = load_batch(self.train, rows[mine], self.device)
         images, masks = self.augmentation(images, masks, variation)
 

@@ -18,6 +18,7 @@ from lesion.images import resize_image, resize_mask
 UNKNOWN = "unknown"
 # Upper ends (exclusive) of all classes but the last.
 SIZES = {"small": 0.1, "medium": 0.3, "large": math.inf}  # share of the photograph
+NO_LESION = "none"
 CONTRASTS = {"low": 15.0, "medium": 30.0, "high": math.inf}  # ΔE*ab
 # Chardon et al. 1991, in degrees.
 SKIN_TONES = {
@@ -31,7 +32,7 @@ SKIN_TONES = {
 LEAST_HAIR = 0.008  # share of the photograph; below it there is at most a hair or two, or a ruler
 # Of each way to group images, the classes in their order.
 CLASSES = {
-    "size": [*SIZES, UNKNOWN],
+    "size": [NO_LESION, *SIZES, UNKNOWN],
     "border": ["inside", "touches", UNKNOWN],
     "contrast": [*CONTRASTS, UNKNOWN],
     "skin_tone": [*SKIN_TONES, UNKNOWN],
@@ -46,6 +47,9 @@ HAIR_DARKER = 16  # grey levels, 0 to 255, below what is beside it
 ORIENTATIONS = 8
 HAIR_SIDE = 512  # pixels of the longer side; smaller photographs are enlarged
 COLOUR_SIDE = 256  # pixels
+LEAST_SKIN = 0.01  # of the photograph's pixels; fewer are a rim, not its skin
+LEAST_YELLOW = 1.0  # b* of skin; below it is grey or blue: light or film, not a colour of skin
+LEAST_APART = 5.0  # of skin from L* 50 and b* 0, close to which the angle turns on nothing
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,12 @@ class Traits:
         image, mask, hair = (pixels[::step, ::step].copy() for pixels in (image, mask, hair))
         dark = black_corners(image)
         skin = ~(dilate(mask, MARGIN) | dilate(dark, MARGIN) | hair)
+        beside = image[skin] if skin.mean() >= LEAST_SKIN else image[:0, 0]
         return cls(
             lesion_share=lesion_share,
             at_border=at_border,
-            contrast=contrast(image[mask & ~dark], image[skin]),
-            ita=typology_angle(image[skin]),
+            contrast=contrast(image[mask & ~dark], beside),
+            ita=typology_angle(beside),
             hair_share=hair_share,
         )
 
@@ -105,13 +110,16 @@ def contrast(lesion: np.ndarray, skin: np.ndarray) -> float:
 def typology_angle(skin: np.ndarray) -> float:
     """arctan((L* − 50) / b*) in degrees of the median L* and b* of pixels, N×3 uint8 RGB.
 
-    NaN where N is 0. Where b* is negative, on bluish photographs, the angle goes on beyond ±90°
-    instead of changing its sign. (Chardon, Cretois and Hourseau 1991.)
+    It stands for melanin in skin that is more yellow than blue (Chardon, Cretois and Hourseau
+    1991), and jumps from one end to the other at b* 0. NaN where N is 0, and where the colour is
+    grey, bluish or close to where all angles meet (LEAST_YELLOW, LEAST_APART).
     """
     if not len(skin):
         return math.nan
     lightness, _, yellowness = np.median(lab(skin), axis=0).tolist()
-    return math.degrees(math.atan2(lightness - 50, yellowness))
+    if yellowness < LEAST_YELLOW or math.hypot(lightness - 50, yellowness) < LEAST_APART:
+        return math.nan
+    return math.degrees(math.atan((lightness - 50) / yellowness))
 
 
 def lab(pixels: np.ndarray) -> np.ndarray:
@@ -188,10 +196,12 @@ def groups(traits: pd.DataFrame) -> pd.DataFrame:
     `traits` has the fields of Traits as columns. The classes are fixed, so that they mean the same
     in every data set.
     """
+    none = traits["lesion_share"] == 0
+    border = traits["at_border"].map({True: "touches", False: "inside"}).fillna(UNKNOWN)
     return pd.DataFrame(
         {
-            "size": _classes(traits["lesion_share"], SIZES),
-            "border": traits["at_border"].map({True: "touches", False: "inside"}).fillna(UNKNOWN),
+            "size": _classes(traits["lesion_share"], SIZES).mask(none, NO_LESION),
+            "border": border.mask(none, UNKNOWN),
             "contrast": _classes(traits["contrast"], CONTRASTS),
             "skin_tone": _classes(traits["ita"], SKIN_TONES),
             "hair": _classes(traits["hair_share"], {"no": LEAST_HAIR, "yes": math.inf}),

@@ -70,7 +70,7 @@ class Part:
     def version(self) -> Version | None:
         """Which remote file they are of, or None where that is not known."""
         try:
-            return Version(**json.loads(self._note.read_text()))
+            return Version(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -1,4 +1,5 @@
-"""The trained network as a file: safetensors, with a header that says how to use it."""
+"""Files of weights: the trained network, safetensors with a header that says how to use it, and
+those that an encoder begins with."""
 
 import json
 from dataclasses import asdict
@@ -38,3 +39,17 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
         ) from None
     model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return model, header
+
+
+def load_imagenet(path: Path) -> dict[str, Tensor]:
+    """The weights of torchvision's classifier, as the stage encoder left them.
+
+    Raises:
+        InputError: the file is missing, or has no weights.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run `dvc repro`, which fetches it") from None
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise InputError(f"{path}: no weights ({error}); run `dvc repro encoder`") from None

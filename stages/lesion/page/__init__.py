@@ -54,8 +54,9 @@ def write_page(
 
     `scores` has a row each of split, group ("all", or as "size: small"), method ("network", then
     what it is compared with) and score, with the columns images, value, low and high. `low` to
-    `high` is the 95 % interval; a method without any is taken to be a published result. `cases` are
-    taken one at a time, so that memory holds few images in full size.
+    `high` is the 95 % interval, NaN where there is none; `published`, if there is such a column, is
+    true of results of others. `cases` are taken one at a time, so that memory holds few images in
+    full size.
 
     Raises:
         ValueError: a score has two rows, a figure is no SVG, or a mask has not its image's shape.

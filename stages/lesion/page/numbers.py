@@ -122,7 +122,7 @@ def methods(scores: pd.DataFrame) -> Methods:
         kind: [] for kind in ("network", "reference", "validation", "published")
     }
     for (split, method), found in whole.groupby(["split", "method"], sort=False):
-        kind = "published" if found[["low", "high"]].isna().all(axis=None) else "reference"
+        kind = "published" if _published(found) else "reference"
         if method == NETWORK:
             kind = "network" if split == main else "validation"
         cells = [
@@ -159,6 +159,11 @@ def panels(scores: pd.DataFrame) -> list[Panel]:
         ends = tuple(f"{end:.{0 if score.pixels else 1}f}" for end in axis)
         found.append(Panel(name, score, ends, overall, groups))
     return found
+
+
+def _published(rows: pd.DataFrame) -> bool:
+    """Whether all say so; rows of this project have nothing in that column, or no such column."""
+    return "published" in rows and bool(rows["published"].eq(True).all())
 
 
 def _score(name: str) -> Score:

@@ -22,10 +22,12 @@ def main() -> None:
     size_help = "longer side of every image in pixels"
     parser.add_argument("--size", type=int, default=256, metavar="PX", help=size_help)
     parser.add_argument("--seed", type=int, default=2018, help="seed of all randomness")
+    prefix_help = "what the archives' names begin with; not as real ones do, lest they be mistaken"
+    parser.add_argument("--prefix", default="Synthetic", help=prefix_help)
     options = parser.parse_args()
     counts = {split: getattr(options, split) for split in SPLITS}
     try:
-        write_archives(options.folder, counts, options.size, options.seed)
+        write_archives(options.folder, counts, options.size, options.seed, options.prefix)
     except ValueError as error:
         parser.error(str(error))
 

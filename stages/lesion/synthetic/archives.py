@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from lesion.archives import SYNTHETIC
 from lesion.members import add_member
 from lesion.synthetic.image import MIN_SIDE, lesion_image
 
@@ -39,14 +40,11 @@ THEY ARE PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN 
 SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THEM
 OR THEIR USE.
 """
-ATTRIBUTION = """Synthetic dermoscopy images and lesion masks, made by this project (MIT).
-
-Only the layout follows the ISIC 2018 challenge, Task 1. None of these images is an ISIC
-image: their ids start at 9000000 so that the two cannot be mistaken for each other.
-"""
 
 
-def write_archives(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
+def write_archives(
+    folder: Path, counts: dict[str, int], size: int, seed: int, prefix: str = "ISIC2018"
+) -> None:
     """Writes synthetic data sets as zip archives named and laid out like ISIC 2018 Task 1.
 
     All archives appear together, or none does; their bytes depend on the arguments only.
@@ -59,6 +57,7 @@ def write_archives(folder: Path, counts: dict[str, int], size: int, seed: int) -
             of 0 images gets no archives.
         size: longer side of every image in pixels, at least 24.
         seed: non-negative integer.
+        prefix: what the archives' names begin with.
 
     Raises:
         ValueError: an unknown split, a count out of range, too small a size, or a negative seed.
@@ -66,11 +65,12 @@ def write_archives(folder: Path, counts: dict[str, int], size: int, seed: int) -
     _check_request(counts, size)
     wanted = [split for split in SPLITS if counts.get(split, 0) > 0]
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{stem}.zip" for split in wanted for stem in _stems(split)]
+    paths = [folder / f"{stem}.zip" for split in wanted for stem in _stems(prefix, split)]
     total = sum(counts[split] for split in wanted)
     with tqdm(total=total, unit="image") as progress, _all_or_none(paths) as archives:
         for split, images, masks in zip(wanted, archives[::2], archives[1::2], strict=True):
-            _write_split(images, masks, split, counts[split], size, seed, progress)
+            folders = _stems(prefix, split)
+            _write_split(images, masks, folders, split, counts[split], size, seed, progress)
 
 
 def _check_request(counts: dict[str, int], size: int) -> None:
@@ -86,10 +86,10 @@ def _check_request(counts: dict[str, int], size: int) -> None:
         raise ValueError(f"the longer side must be at least {smallest} px, got {size}")
 
 
-def _stems(split: str) -> tuple[str, str]:
+def _stems(prefix: str, split: str) -> tuple[str, str]:
     """Names of a split's image and mask archives, without suffix."""
     name = SPLITS[split]
-    return f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth"
+    return f"{prefix}_Task1-2_{name}_Input", f"{prefix}_Task1_{name}_GroundTruth"
 
 
 @contextmanager
@@ -107,13 +107,20 @@ def _all_or_none(paths: list[Path]) -> Iterator[list[ZipFile]]:
 
 
 def _write_split(
-    images: ZipFile, masks: ZipFile, split: str, count: int, size: int, seed: int, progress: tqdm
+    images: ZipFile,
+    masks: ZipFile,
+    folders: tuple[str, str],
+    split: str,
+    count: int,
+    size: int,
+    seed: int,
+    progress: tqdm,
 ) -> None:
-    """Fills the two archives of a split, members in sorted order."""
-    image_folder, mask_folder = _stems(split)
+    """Fills the two archives of a split, members in sorted order, each in its one of `folders`."""
+    image_folder, mask_folder = folders
     position = list(SPLITS).index(split)
-    add_member(images, f"{image_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
-    add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", ATTRIBUTION.encode())
+    add_member(images, f"{image_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
+    add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
     for index in range(count):
         name = f"ISIC_{FIRST_ID + position * IDS_PER_SPLIT + index:07d}"
         jpeg, png = _encoded_pair(np.random.SeedSequence((seed, position, index)), size)
