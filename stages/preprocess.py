@@ -187,10 +187,10 @@ def require_lesions(table: pd.DataFrame, max_empty: float) -> None:
         values = such["values"].value_counts().head(3)
         said = ", ".join(f"{value} in {count}" for value, count in values.items())
         raise InputError(
-            f"{RAW}: {len(such)} of {len(of_split)} masks of the {split} split have {note}, the "
-            f"first being {such['id'].iloc[0]} (their values: {said}); look at them: lesion_values "
-            "in datasets.yaml says which values are lesion, and max_empty allows a share of such "
-            f"masks (now {max_empty})"
+            f"{RAW}: {len(such)} of {len(of_split)} masks of the {split} split have {note}, "
+            f"the first being {such['id'].iloc[0]} (their values: {said}); look at them: "
+            "lesion_values in datasets.yaml says which values are lesion, and max_empty allows a "
+            f"share of such masks (now {max_empty})"
         )
 
 

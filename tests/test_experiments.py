@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -170,11 +171,11 @@ def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(s
     def commit(name: str) -> str:
         return run(swept, "git", "rev-parse", experiments(swept)[name]["rev"]).stdout[:7]
 
-    tagged = f"tagged commit {commit(worst)}\n"
+    tagged = f"tagged commit {commit(worst)} as unet\n"
     assert challenge(worst) == f"version 1 is the first champion; {tagged}"
     said = challenge(best)
     assert said.startswith("version 2: validation IoU")
-    assert said.endswith(f"the new champion; tagged commit {commit(best)}\n")
+    assert said.endswith(f"the new champion; tagged commit {commit(best)} as unet\n")
     said = challenge(by_dice[1][0])
     assert said.startswith("version 3: ") and said.endswith("version 2 stays champion\n")
     assert challenge(best).startswith("version 2 is it already; ")
@@ -287,3 +288,63 @@ def test_the_pipeline_runs_from_any_folder(base, tmp_path):
     assert (folder / "record/result.json").exists()
     (logged,) = runs(folder).values()
     assert logged.data.params["panel_images"] == "1"
+
+
+@pytest.fixture(scope="module")
+def inside(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as a folder of a larger repository, with a temporary and a queued experiment."""
+    larger = tmp_path_factory.mktemp("larger")
+    shutil.copytree(base, larger / "lesions", symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    (larger / "README").write_text("Of somebody else.\n", encoding="utf-8")
+    run(larger, "git", "init", "--quiet", "--initial-branch", "main")
+    run(larger, "git", "add", "--all")
+    run(larger, "git", "commit", "--quiet", "--message", "All")
+    folder = larger / "lesions"
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "temporary", "-S", "panel_images=1")
+    run(folder, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "panel_images=3")
+    start_queue(folder, jobs=1)
+    assert "Success" in wait_for_queue(folder)
+    return folder
+
+
+def test_in_a_larger_repository_experiments_and_runs_lead_to_each_other(inside):
+    assert runs(inside).keys() == {"temporary", "queued"}
+    for name, logged in runs(inside).items():
+        there = run(inside, "python", "tools/find_run.py", name).stdout
+        assert there == run(inside, "python", "tools/find_run.py", logged.info.run_id).stdout
+        assert there.startswith(f"run         {logged.info.run_id}  {name}  FINISHED\nexperiment  ")
+
+
+def test_in_a_larger_repository_the_champion_is_found_under_its_folders_name(inside, tmp_path):
+    said = run(inside, "python", "tools/champion.py", "queued").stdout
+    assert said.startswith("version 1 is the first champion; tagged commit ")
+    assert said.endswith(" as lesions:unet\n")
+    weights = str(tmp_path / "weights")
+    get = ("dvc", "artifacts", "get", ".", "lesions:unet", "--stage", "champion", "-o", weights)
+    run(inside, *get)
+    assert md5(tmp_path / "weights") == runs(inside)["queued"].data.tags["model_hash"]
+
+
+def test_in_a_larger_repository_results_are_compared_and_drawn(inside, tmp_path):
+    said = run(inside.parent, "python", "lesions/tools/compare.py", "main", "queued").stdout
+    assert "| dice | " in said and "+0.0000" in said
+    run(inside, "python", "tools/sweep.py", str(tmp_path / "sweep.png"))
+    assert (tmp_path / "sweep.png").exists()
+    assert "| panel_images |" in run(inside, "python", "benchmarks/seeds.py").stdout
+
+
+@pytest.mark.slow
+def test_in_a_larger_repository_a_run_can_be_made_again(inside):
+    logged = runs(inside)["temporary"]
+    said = run(inside, "python", "tools/reproduce.py", logged.info.run_id).stdout
+    assert f"reproduced: model {logged.data.tags['model_hash']}" in said
+
+
+def test_make_shows_of_experiments_what_differs_and_three_scores(inside):
+    (inside / ".venv").mkdir(exist_ok=True)
+    (inside / ".venv/installed").touch()
+    said = run(inside, "make", "-s", "experiments", "SHOW=--csv").stdout
+    head, *rows = said.splitlines()
+    columns = ["Experiment", "rev", "typ", "validation.iou", "test.dice", "test.iou"]
+    assert head.split(",") == [*columns, "panel_images"]
+    assert {row.split(",")[0] for row in rows} == {"", "temporary", "queued"}

@@ -116,7 +116,7 @@ def project(
 ) -> Project:
     for name in ("params.yaml", "datasets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    set_params(tmp_path, source="data", image_size=16, val_fraction=0.3, test_fraction=0.3)
+    set_params(tmp_path, data="data", image_size=16, val_fraction=0.3, test_fraction=0.3)
     monkeypatch.chdir(tmp_path)
     return Project(tmp_path, lambda: capsys.readouterr().out)
 

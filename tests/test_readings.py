@@ -119,7 +119,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reference, "REFERENCES", {})  # which take most of the time
-    set_params(tmp_path, image_size=SIDE, resize="letterbox", limit=0)
+    set_params(tmp_path, data="data", image_size=SIDE, resize="letterbox", limit=0)
     return Project(lambda: capsys.readouterr().out)
 
 

@@ -31,7 +31,7 @@ def project(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A folder in which the stages before have run, and in which the process is."""
     for name in ("params.yaml", "datasets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    set_params(tmp_path, source="data", image_size=16)
+    set_params(tmp_path, data="data", image_size=16)
     shutil.copytree(sample, tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     download.main()

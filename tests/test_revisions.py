@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
-from lesion.revisions import branches, commit_of, experiments
+from lesion.revisions import branches, commit_of, experiments, finished, place, show
 from project import run
 
 
@@ -39,3 +39,23 @@ def test_a_commit_has_many_names_and_a_name_that_is_none_is_refused(repository):
         assert commit_of(repository, name) == commit
     with pytest.raises(InputError, match="nowhere: no experiment, branch, tag or commit"):
         commit_of(repository, "nowhere")
+
+
+@pytest.mark.parametrize("inside", [".", "lesions", "research/ä b"])
+def test_files_are_those_of_the_project_wherever_it_lies_in_the_repository(repository, inside):
+    project = repository / inside
+    project.mkdir(parents=True, exist_ok=True)
+    (repository / "params.yaml").write_text("another: 1\n", encoding="utf-8")
+    (project / "params.yaml").write_text("own: 1\n", encoding="utf-8")
+    run(repository, "git", "add", ".")
+    run(repository, "git", "commit", "--quiet", "--message", "Project")
+    assert show(project, "HEAD", "params.yaml") == "own: 1\n"
+    assert place(project) == (repository.resolve(), Path(inside))
+    with pytest.raises(InputError):
+        show(project, "HEAD", "dvc.lock")
+
+
+def test_experiments_of_others_in_the_repository_are_passed_over(repository):
+    commit = head(repository)
+    run(repository, "git", "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/theirs", commit)
+    assert experiments(repository) and finished(repository) == {}

@@ -61,7 +61,7 @@ def expected_dice(probabilities: np.ndarray, mask: np.ndarray, no_lesion: NoLesi
     """The Dice of `mask` to be expected if `probabilities` (calibrated, of the same shape) hold.
 
     Let P be the probability that there is no lesion. An empty mask has Dice 1 with probability P
-    and else 0, hence P. Any other has 0 with probability P; else a pixel is lesion with
+    and else 0, hence P. Any other has 0 with probability P; else a pixel is lesion with probability
     p / (1 − P), and the ratio of the numerator's and the denominator's expectations is taken. In
     all that is 2 Σ_mask p / (|mask| + Σ p / (1 − P)).
     """

@@ -39,15 +39,15 @@ def means(
 def ratios(parts: pd.DataFrame, wholes: pd.DataFrame) -> pd.DataFrame:
     """As `means`, of the sum of `parts` by the sum of `wholes`, column by column; 0 ≤ part ≤ whole.
 
-    What a row adds to the error is its part less its whole times the ratio (Cochran, "Sampling
-    Techniques", 1977, section 6.4).
+    What a row adds to the error is how far the ratio moves without it (Tukey's jackknife, 1958).
     """
     above, below = (numbers.to_numpy(float) for numbers in (parts, wholes))
     share = ratio(above.sum(axis=0), below.sum(axis=0))
-    scale = np.maximum(below.mean(axis=0), np.finfo(float).tiny)
+    others = (below.sum(axis=0) - below) / max(1, len(below) - 1)
+    moved = np.divide(above - share * below, others, out=np.zeros_like(above), where=others > 0)
     either = ((above == 0) | (above == below)).all(axis=0)
     ends = np.zeros_like(share), np.ones_like(share)
-    return _table(parts.columns, share, (above - share * below) / scale, either, *ends)
+    return _table(parts.columns, share, moved - moved.mean(axis=0), either, *ends)
 
 
 def p_value(differences: pd.DataFrame) -> pd.Series:

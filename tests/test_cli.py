@@ -1,0 +1,112 @@
+"""What stages and tools say, to terminals and readers of any kind."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from project import ROOT, copy_of_stages, environment, set_params
+
+ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
+TOOLS = sorted((ROOT / "tools").glob("*.py"))
+# Says what no terminal shows, to both streams and from a thread, and goes on working afterwards.
+TALKER = """
+import sys, threading
+from lesion.cli import in_project, parser
+from lesion.progress import Progress
+
+parser("Says – × µ → ü.").parse_args()
+with in_project():
+    with Progress("bär –", 30, "images") as progress:
+        for _ in range(30):
+            progress.update()
+            progress.say("ein Bär – \\udcff")
+    for number in range(20000):
+        print("–", number)
+    thread = threading.Thread(target=print, args=("warning: –",))
+    thread.start()
+    thread.join()
+    print("the end –", file=sys.stderr)
+    open(sys.argv[0] + ".done", "xb")
+"""
+
+
+@pytest.fixture
+def talker(tmp_path: Path) -> Path:
+    path = tmp_path / "talker.py"
+    path.write_text(f"# coding: utf-8\n{TALKER}", encoding="utf-8")
+    return path
+
+
+def start(command: list[str | Path], **variables: str) -> subprocess.Popen:
+    path = os.pathsep.join([str(ROOT / "stages"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=environment() | {"PYTHONPATH": path} | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("variables", [ASCII, LATIN, {"PYTHONIOENCODING": "ascii"}])
+def test_what_a_terminal_cannot_show_is_a_question_mark(talker, variables):
+    process = start([talker], **variables)
+    said, complained = process.communicate()
+    assert process.returncode == 0, complained
+    assert said.splitlines()[-1].startswith(b"warning: ?") and b"? 19999" in said
+    assert b"the end" in complained and b"Error" not in complained
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--nö"]])
+def test_help_and_wrong_arguments_are_shown_by_any_terminal(talker, arguments):
+    process = start([talker, *arguments], **LATIN)
+    said, complained = process.communicate()
+    assert process.returncode == (0 if arguments == ["--help"] else 2)
+    assert b"usage: talker.py" in said + complained and b"Traceback" not in complained
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
+def test_the_help_of_every_tool_is_shown_by_any_terminal(tool):
+    process = start([tool, "--help"], PYTHONIOENCODING="ascii")
+    said, complained = process.communicate()
+    assert process.returncode == 0, complained
+    assert said.startswith(b"usage: ") and b"    python tools/" in said
+
+
+@pytest.mark.parametrize("options", [[], ["-u"]])
+@pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_work_goes_on_where_nobody_reads_any_more(talker, options, closed):
+    process = start([*options, talker])
+    for name in closed:  # as `| head -1` does when it has seen enough
+        getattr(process, name).close()
+        setattr(process, name, None)
+    rest = b"".join(part or b"" for part in process.communicate())
+    assert process.returncode == 0 and b"Error" not in rest
+    assert Path(f"{talker}.done").exists()
+
+
+def test_a_file_name_that_the_locale_cannot_hold_is_one_line(tmp_path):
+    path = tmp_path / "writer.py"
+    code = "from lesion.cli import in_project\nwith in_project():\n    open('L\\xe4sion', 'wb')\n"
+    path.write_text(code, encoding="utf-8")
+    process = start([path], **ASCII)
+    _, complained = process.communicate()
+    assert process.returncode == 1 and complained.count(b"\n") == 1
+    assert complained.startswith(b"writer: 'L") and b"set PYTHONUTF8=1" in complained
+
+
+def test_every_stage_ends_well_in_a_locale_that_knows_ascii_alone(sample, tmp_path):
+    folder = copy_of_stages(tmp_path)
+    shutil.copytree(sample, folder / "own")
+    set_params(folder, data="own", image_size=32, width=2, depth=2, epochs=1, threads=1)
+    (folder / "mlflow.db").mkdir()  # a store that fails: the stage train warns of it
+    for stage in ("download", "preprocess", "reference", "encoder", "train", "evaluate", "plot"):
+        process = start([folder / f"stages/{stage}.py"], **ASCII)
+        said, complained = process.communicate()
+        assert process.returncode == 0 and b"Traceback" not in complained, complained
+        assert said.isascii() and (b"warning: MLflow" in said) == (stage == "train")
+    assert "–".encode() in (folder / "plots/report.html").read_bytes()
