@@ -191,7 +191,7 @@ def result_of(kind: Kind) -> Result:
         (folder / "data").mkdir()
         for file in ("params.yaml", "datasets.yaml"):
             shutil.copy(ROOT / file, folder)
-        set_params(folder, source="data", limit=0, image_size=16, max_rejected=0.5)
+        set_params(folder, data="data", source="data", limit=0, image_size=16, max_rejected=0.5)
         data = whole_data(folder / "data")
         if not kind.written:
             kind.damage(data)
@@ -269,11 +269,43 @@ def stray(jpeg: bytes) -> bytes:
     return jpeg[:tables] + bytes(3) + jpeg[tables:]
 
 
-def exif_turned(array: np.ndarray) -> bytes:
-    """A JPEG whose EXIF says that it has to be turned right by a quarter to be upright."""
+def turned_exif(by: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    return encoded(array, "JPEG", exif=exif, quality=90)
+    exif[ExifTags.Base.Orientation] = by
+    return exif
+
+
+def exif_turned(array: np.ndarray, by: int = 6) -> bytes:
+    """A JPEG that is upright when it is turned by an EXIF orientation; 6: right by a quarter."""
+    return encoded(array, "JPEG", exif=turned_exif(by), quality=90)
+
+
+def two(skin: int, lesion: int, number: int = 1) -> np.ndarray:
+    """The victim's mask, or another's, in two values."""
+    return np.where(drawn(number)[1], lesion, skin).astype(np.uint8)
+
+
+def labels(*values: int) -> np.ndarray:
+    """The victim's mask as skin, lesion and a part of the lesion."""
+    rows = np.arange(HEIGHT)[:, None] < HEIGHT // 2
+    return np.array(values, np.uint8)[two(0, 1) * (1 + rows)]
+
+
+def with_palette(indices: np.ndarray, *colours: tuple[int, int, int]) -> bytes:
+    picture = Image.fromarray(indices)
+    picture.putpalette([level for colour in colours for level in colour])
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def every_mask(data: Data, made: Callable[[int], bytes]) -> None:
+    """Replaces the masks of all splits, given their number."""
+    for number, name in enumerate(list(data.masks)):
+        data.masks[name] = made(number)
+    for number, split in ((3, "Validation"), (4, "Test")):
+        name = f"ISIC_000000{number + 1}_segmentation.png"
+        write_zip(data.folder / f"X_{split}_GroundTruth.zip", {name: made(number)})
 
 
 def png_part(content: bytes, name: bytes) -> tuple[int, int]:
@@ -370,10 +402,55 @@ def _(data: Data) -> None:
 
 
 @kind(
-    "JPEG to be turned by EXIF, its mask as stored", REJECTED, VICTIM, "EXIF", "expected one size"
+    "JPEG to be turned by EXIF by a quarter, its mask as stored",
+    NOTED,
+    "1 × mask turned as its image",
+    "1 × turned by EXIF",
 )
 def _(data: Data) -> None:
     data.image = exif_turned(drawn(1)[0])
+
+
+@kind("JPEG to be turned by EXIF by a half, its mask upright", NOTED, "note: 1 × turned by EXIF")
+def _(data: Data) -> None:
+    data.image = exif_turned(np.ascontiguousarray(np.rot90(drawn(1)[0], 2)), by=3)
+
+
+@kind(
+    "JPEG to be turned by EXIF by a half, its mask as stored",
+    NOTED,
+    "1 × mask turned as its image",
+    "1 × turned by EXIF",
+)
+def _(data: Data) -> None:
+    data.image = exif_turned(drawn(1)[0], by=3)
+
+
+@kind(
+    "square JPEG to be mirrored by EXIF, its mask as stored",
+    NOTED,
+    "1 × mask turned as its image",
+    "1 × turned by EXIF",
+)
+def _(data: Data) -> None:
+    image, mask = lesion_image(1, WIDTH, WIDTH)
+    data.image, data.mask = exif_turned(image, by=5), encode_mask(mask)
+
+
+@kind(
+    "image to be turned by EXIF by a half whose colours do not tell how its mask was drawn",
+    REJECTED,
+    VICTIM,
+    "its EXIF turns the image (orientation 3)",
+)
+def _(data: Data) -> None:
+    data.image = exif_turned(np.full((HEIGHT, WIDTH, 3), 120, np.uint8), by=3)
+
+
+@kind("such an image whose mask has the same EXIF", NOTED, "1 × turned by EXIF")
+def _(data: Data) -> None:
+    data.image = exif_turned(np.full((HEIGHT, WIDTH, 3), 120, np.uint8), by=3)
+    data.mask = encoded(drawn(1)[1].astype(np.uint8) * 255, "PNG", exif=turned_exif(3))
 
 
 @kind("JPEG with cut EXIF", NOTED, "1 × damaged EXIF")
@@ -460,20 +537,107 @@ def _(data: Data) -> None:
     data.mask = data.mask[:start] + content + checksum + data.mask[end + 4 :]
 
 
-@kind("mask as JPEG", NOTED, "1 × mask of several values")
+@kind("mask in grey as a picture in colours", USED, "3 train")
 def _(data: Data) -> None:
-    data.mask = encoded(drawn(1)[1].astype(np.uint8) * 255, "JPEG", quality=75)
+    data.mask = encoded(np.dstack([two(0, 255)] * 3), "PNG")
 
 
-@kind("mask with soft edges", NOTED, "1 × mask of several values")
+@kind("mask with a palette of black and white, in any order", USED, "3 train")
 def _(data: Data) -> None:
-    soft = cv2.GaussianBlur(drawn(1)[1].astype(np.uint8) * 255, (0, 0), 1)
-    data.mask = encoded(soft, "PNG")
+    data.mask = with_palette(two(1, 0), (255, 255, 255), (0, 0, 0))
+
+
+@kind("mask with a palette of other colours", NOTED, "1 × mask of index 0 and 1")
+def _(data: Data) -> None:
+    data.mask = with_palette(two(0, 1), (0, 0, 0), (128, 0, 0))
+
+
+@kind("mask in red on black", NOTED, "1 × mask of 0 and 76")
+def _(data: Data) -> None:
+    data.mask = encoded(np.dstack([two(0, 255), two(0, 0), two(0, 0)]), "PNG")
+
+
+@kind("mask whose shape is in its alpha channel", NOTED, "1 × mask of alpha 0 and 255")
+def _(data: Data) -> None:
+    data.mask = encoded(np.dstack([*[two(0, 0)] * 3, two(0, 255)]), "PNG")
 
 
 @kind("mask of 0 and 1", NOTED, "1 × mask of 0 and 1")
 def _(data: Data) -> None:
-    data.mask = encoded(drawn(1)[1].astype(np.uint8), "PNG")
+    data.mask = encoded(two(0, 1), "PNG")
+
+
+@kind("mask of 0 and 128", NOTED, "1 × mask of 0 and 128")
+def _(data: Data) -> None:
+    data.mask = encoded(two(0, 128), "PNG")
+
+
+@kind("mask of 100 and 200", NOTED, "1 × mask of 100 and 200")
+def _(data: Data) -> None:
+    data.mask = encoded(two(100, 200), "PNG")
+
+
+@kind("mask of 16 bits", NOTED, "1 × mask of 0 and 65535")
+def _(data: Data) -> None:
+    _, content = cv2.imencode(".png", two(0, 255).astype(np.uint16) * 257)
+    data.mask = content.tobytes()
+
+
+@kind("mask of 32 bits with fractions", REJECTED, VICTIM, "mask: 32 bits")
+def _(data: Data) -> None:
+    data.mask = encoded(np.where(drawn(1)[1], 0.9, 0.1).astype(np.float32), "TIFF")
+
+
+@kind("mask as JPEG", NOTED, "1 × mask of several values")
+def _(data: Data) -> None:
+    data.mask = encoded(two(0, 255), "JPEG", quality=75)
+
+
+@kind("mask of 0 and 128 as JPEG", NOTED, "1 × mask of several values")
+def _(data: Data) -> None:
+    data.mask = encoded(two(0, 128), "JPEG", quality=75)
+
+
+@kind("mask with soft edges", NOTED, "1 × mask of several values")
+def _(data: Data) -> None:
+    data.mask = encoded(cv2.GaussianBlur(two(0, 255), (0, 0), 1), "PNG")
+
+
+@kind(
+    "mask of the labels 0, 1 and 2", REJECTED, VICTIM, "3 separate values", "lesion_values: [1, 2]"
+)
+def _(data: Data) -> None:
+    data.mask = encoded(labels(0, 1, 2), "PNG")
+
+
+@kind("mask with areas of 0, 128 and 255", REJECTED, VICTIM, "3 separate values, 0 (")
+def _(data: Data) -> None:
+    data.mask = encoded(labels(0, 128, 255), "PNG")
+
+
+@kind("mask in black, red and green", REJECTED, VICTIM, "3 separate values, 0 (")
+def _(data: Data) -> None:
+    colours = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0)], np.uint8)
+    data.mask = encoded(colours[labels(0, 1, 2)], "PNG")
+
+
+@kind("map of probabilities without an edge", REJECTED, VICTIM, "mask: soft throughout")
+def _(data: Data) -> None:
+    inside = cv2.distanceTransform(two(0, 1), cv2.DIST_L2, 5)
+    data.mask = encoded((inside / inside.max() * 255).astype(np.uint8), "PNG")
+
+
+@kind("photograph in place of a mask", REJECTED, VICTIM, "mask: no two values")
+def _(data: Data) -> None:
+    data.mask = encoded(drawn(1)[0][..., 1], "PNG")
+
+
+@kind("animated GIF in place of a mask", REJECTED, VICTIM, "mask: 2 pictures in one file")
+def _(data: Data) -> None:
+    frames = [Image.fromarray(two(0, 255, number)) for number in (1, 2)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    data.mask = buffer.getvalue()
 
 
 @kind("mask of 0 only", NOTED, "1 × no lesion")
@@ -484,6 +648,27 @@ def _(data: Data) -> None:
 @kind("mask of 255 only", NOTED, "1 × all lesion")
 def _(data: Data) -> None:
     data.mask = encode_mask(np.ones((HEIGHT, WIDTH), bool))
+
+
+@kind("mask of 7 only", REJECTED, VICTIM, "mask: 7 is the only value", "lesion_values: [7]")
+def _(data: Data) -> None:
+    data.mask = encoded(np.full((HEIGHT, WIDTH), 7, np.uint8), "PNG")
+
+
+@kind("mask of 7 only among masks of 0 and 7", NOTED, "1 × all lesion", "4 × mask of 0 and 7")
+def _(data: Data) -> None:
+    every_mask(data, lambda number: encoded(two(7 * (number == 1), 7, number), "PNG"))
+
+
+@kind("masks of 0 and 1, but one of 1 and 2", STOPS, f"{MASKS}.zip", VICTIM, "1 is skin in one")
+def _(data: Data) -> None:
+    every_mask(data, lambda number: encoded(two(0, 1, number), "PNG"))
+    data.mask = encoded(two(1, 2), "PNG")
+
+
+@kind("all masks of 0 only", STOPS, "3 of 3 masks of the train split have no lesion", "0 in 3")
+def _(data: Data) -> None:
+    every_mask(data, lambda number: encode_mask(np.zeros((HEIGHT, WIDTH), bool)))
 
 
 @kind("mask of another size", REJECTED, VICTIM, "image 48×36, mask 48×35")
@@ -742,9 +927,11 @@ What becomes of a data set with one fault, a kind of fault a row, printed by
 `python tests/damaged_input.py`; `tests/test_damaged_input.py` holds that it is so.
 
 A stage *stops* with exit status 1 and the one line that is shown. A pair is *rejected*: listed
-with its reason in `metrics/data.csv` and `arrays/rejected.csv`; more than `max_rejected` of them
-stop the stage. It is used and *noted*: counted in `metrics/data.json` and listed, or, for what lies
-beside the images, said by download. Or it is *used*, as nothing of it is lost."""
+with its reason in `metrics/data.csv` and `arrays/rejected.csv`; more than `max_rejected` of them,
+none as the parameters are, stop the stage. It is used and *noted*: counted in `metrics/data.json`
+and listed, or, for what lies beside the images, said by download. Or it is *used*, as nothing of
+it is lost. What counts as a mask's two values, and how a mask is turned with its image, is in
+[data.md](data.md#masks)."""
 
 
 def page() -> str:

@@ -283,7 +283,7 @@ def _shares(levels: Levels, values: Sequence[int]) -> str:
 def _too_many(levels: Levels, separate: list[int]) -> str:
     return (
         f"{len(separate)} separate values, {_shares(levels, separate)}; expected two, skin and "
-        f"lesion; say which are lesion, as in `lesion_values: {separate[1:8]}`, in the data set's "
+        f"lesion; say which are lesion, as in lesion_values: {separate[1:8]}, in the data set's "
         "entry in datasets.yaml"
     )
 
@@ -310,6 +310,6 @@ def _disputed(levels: Levels, low: int, high: int) -> str:
 def _alone(level: int) -> str:
     return (
         f"{level} is the only value that it has areas of, and no other mask tells whether that is "
-        f"skin or lesion; expected 0 or 255; if it is lesion, say `lesion_values: [{level}]` in "
+        f"skin or lesion; expected 0 or 255; if it is lesion, say lesion_values: [{level}] in "
         "the data set's entry in datasets.yaml"
     )
