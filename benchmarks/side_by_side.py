@@ -65,7 +65,7 @@ def at_once(count: int, way: str, seconds: float) -> list[float]:
     environ = {name: value for name, value in environment().items() if "OMP_" not in name}
     command = [sys.executable, str(FILE), "--way", way, "--seconds", str(seconds)]
     running = [
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, encoding="utf-8")
         for _ in range(count)
     ]
     return [float(process.communicate()[0]) for process in running]
