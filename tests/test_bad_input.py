@@ -100,7 +100,7 @@ def test_a_stage_names_an_unknown_parameter_and_what_was_meant(project: Path) ->
         ("width", "true", "found True; expected a whole number"),
         ("precision", "half", "found 'half'; expected one of auto, float32, bfloat16"),
         ("threshold", ".nan", "found nan; expected auto or a number above 0 and below 1"),
-        ("source", "isic2081", "found 'isic2081'; expected data or one of"),
+        ("source", "isic2081", "found 'isic2081'; expected data (the archives"),
     ],
 )
 def test_a_wrong_parameter_stops_the_first_stage_and_is_named(

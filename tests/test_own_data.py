@@ -11,7 +11,6 @@ from lesion.synthetic import write_archives
 from project import clone, copy, environment, run, set_params, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
-PLOT = ("-S", "panel_images=1")  # runs the last two stages again, no more
 
 
 @pytest.fixture
@@ -55,11 +54,10 @@ def test_no_command_touches_what_lies_beside_the_sample(project: Path) -> None:
     run(project, "dvc", "add", "data/theirs")
     (project / "data/theirs/remarks.txt").write_text("not added")
     before = files(project / "data")
-    set_params(project, panel_images=3)
     (project / "sample/LICENSE.txt").write_text("a newer sample")  # is imported anew
-    run(project, "dvc", "repro")
-    run(project, "dvc", "exp", "run", *PLOT)
-    run(project, "dvc", "exp", "run", "--temp", "-S", "panel_images=4")
+    run(project, "dvc", "repro", "download")
+    run(project, "dvc", "exp", "run", "-S", "limit=15", "download")
+    run(project, "dvc", "exp", "run", "--temp", "-S", "limit=14", "download")
     run(project, "git", "commit", "--quiet", "--all", "--message", "Mine")
     run(project, "dvc", "checkout")
     run(project, "dvc", "pull")
@@ -78,7 +76,7 @@ def test_what_lies_in_the_samples_folder_stops_dvc_by_name_and_stays(project: Pa
     for command in ("repro", "checkout", "pull"):
         assert "data/sample/" in refusal(project, command)
     # This one takes it for the new sample, in which there are two archives of a kind.
-    assert "data/sample: both" in refusal(project, "exp", "run", *PLOT)
+    assert "data/sample: both" in refusal(project, "exp", "run")
     assert files(sample) == before
 
 
@@ -109,7 +107,7 @@ def test_ones_own_data_are_a_folder_that_the_parameter_names_however_it_is_run(
     run(project, "git", "commit", "--quiet", "--message", "Our photographs")
     run(project, "dvc", "exp", "run", "-S", "data=data/copied", "preprocess")
     assert pairs(project) == 12
-    own = ("-S", "data=data/copied", "-S", "limit=6", "preprocess")
+    own = ("-S", "data=data/copied", "-S", "image_size=24", "preprocess")
     run(project, "dvc", "exp", "run", "--temp", "--name", "apart", *own)
     run(project, "dvc", "exp", "run", "--queue", "--name", "queued", *own)
     run(project, "dvc", "queue", "start")
@@ -117,7 +115,7 @@ def test_ones_own_data_are_a_folder_that_the_parameter_names_however_it_is_run(
     for name in ("apart", "queued"):
         commit = run(project, "git", "for-each-ref", "--format=%(objectname)", f"**/{name}").stdout
         shown = run(project, "git", "show", f"{commit.split()[0]}:metrics/data.json").stdout
-        assert json.loads(shown)["pairs"] == 6
+        assert json.loads(shown)["pairs"] == 12
 
 
 @pytest.mark.parametrize("place", ["added", "untracked", "linked", "elsewhere"])

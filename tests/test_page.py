@@ -138,7 +138,7 @@ class Window:
         return self.run(IDS)
 
     def style(self, selector: str, name: str) -> str:
-        return self.one(selector).value_of_css_property(name)
+        return self.all(selector)[0].value_of_css_property(name)
 
     def press(self, *keys: str) -> None:
         """Presses keys, wherever the focus is."""

@@ -154,7 +154,7 @@ def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -
     said = run(slow, "python", "tools/compare.py", "main", "slow", "--csv", str(table)).stdout
     theirs = json.loads(run(slow, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
     change = evaluation(slow)["test"]["dice"] - theirs["dice"]
-    assert said.startswith("40 images\n") and f" | {change:+.4f} | " in said
+    assert said.startswith("40 test images\n") and f" | {change:+.4f} | " in said
     images = pd.read_csv(table)
     assert images["dice_difference"].is_monotonic_increasing
     assert images["dice_difference"].mean() == pytest.approx(change, abs=1e-5)

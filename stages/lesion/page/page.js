@@ -171,7 +171,7 @@ function summary() {
   const dice = shown.map((index) => scoreOf(cases[index], "dice")).filter((v) => v !== null);
   if (!dice.length) return counts;
   const mean = dice.reduce((sum, value) => sum + value, 0) / dice.length;
-  const chosenOn = shown.some((item) => item.split === "validation");
+  const chosenOn = shown.some((index) => cases[index].split === "validation");
   const note = chosenOn ? " (those of validation flatter: choices were made on them)" : "";
   return [...counts, ", mean Dice ", element("strong", {}, mean.toFixed(3)), note];
 }
