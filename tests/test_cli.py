@@ -1,6 +1,7 @@
 """What stages and tools say, to terminals and readers of any kind."""
 
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -42,11 +43,15 @@ def talker(tmp_path: Path) -> Path:
     return path
 
 
-def start(command: list[str | Path], **variables: str) -> subprocess.Popen:
+def start(
+    command: list[str | Path], stdin: int | None = None, **variables: str
+) -> subprocess.Popen:
     path = os.pathsep.join([str(ROOT / "stages"), os.environ.get("PYTHONPATH", "")])
+    own = {"PYTHONPATH": path, "PYTHONUNBUFFERED": ""}
     return subprocess.Popen(
         [sys.executable, *command],
-        env=environment() | {"PYTHONPATH": path} | variables,
+        env=environment() | own | variables,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -75,6 +80,17 @@ def test_the_help_of_every_tool_is_shown_by_any_terminal(tool):
     said, complained = process.communicate()
     assert process.returncode == 0, complained
     assert said.startswith(b"usage: ") and b"    python tools/" in said
+
+
+@pytest.mark.parametrize(("options", "at_once"), [([], False), (["-u"], True)])
+def test_unbuffered_output_is_there_at_once(tmp_path, options, at_once):
+    path = tmp_path / "waits.py"
+    code = "import sys\nfrom lesion.cli import parser\nparser('').parse_args()\nprint('–')\n"
+    path.write_text(f"{code}print(file=sys.stderr)\nsys.stdin.readline()\n", encoding="utf-8")
+    process = start([*options, path], stdin=subprocess.PIPE)
+    assert select.select([process.stderr], [], [], 60)[0]
+    assert bool(select.select([process.stdout], [], [], 0)[0]) == at_once
+    assert process.communicate(b"\n")[0] == "–\n".encode()
 
 
 @pytest.mark.parametrize("options", [[], ["-u"]])

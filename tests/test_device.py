@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -29,6 +31,33 @@ def test_as_many_threads_as_are_asked_for_and_0_leaves_them_to_torch(threads, ex
     torch.set_num_threads(3)
     prepare(threads)
     assert torch.get_num_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "own", "expected"),
+    [
+        ("train", {}, 0),
+        ("evaluate", {}, 0),
+        ("train", {"GOMP_SPINCOUNT": "77"}, 77),
+        ("train", {"OMP_WAIT_POLICY": "ACTIVE"}, 30_000_000_000),
+    ],
+    ids=str,
+)
+def test_waiting_threads_sleep_in_every_stage_with_torch_unless_the_user_wants_otherwise(
+    root, stage, own, expected
+):
+    waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environ = {name: value for name, value in os.environ.items() if name not in waiting}
+    # OpenMP says what it goes by when torch loads it: how often a thread looks before it sleeps.
+    said = subprocess.run(
+        [sys.executable, f"stages/{stage}.py", "--help"],
+        cwd=root,
+        env={**environ, "OMP_DISPLAY_ENV": "VERBOSE", **own},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in said
 
 
 def test_what_is_computed_is_repeatable(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from lesion.results import md5
-from project import copy, environment, run, set_params, wait_for
+from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import all_runs
 
 # None of them is what `base` has, for which nothing would have to run.
@@ -323,6 +324,17 @@ def test_in_a_larger_repository_the_champion_is_found_under_its_folders_name(ins
     get = ("dvc", "artifacts", "get", ".", "lesions:unet", "--stage", "champion", "-o", weights)
     run(inside, *get)
     assert md5(tmp_path / "weights") == runs(inside)["queued"].data.tags["model_hash"]
+
+
+def test_the_pages_code_loads_the_champion_from_anywhere_and_leaves_nothing(inside, tmp_path):
+    run(inside, "python", "tools/champion.py", "queued")
+    page = (ROOT / "docs/tracking.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    code = code.replace("/path/to/project", str(inside))
+    images = "import numpy as np\nimages = np.zeros((3, 32, 32, 3), np.uint8)\n"
+    said = run(tmp_path, "python", "-c", f"{images}{code}print(probabilities.shape)").stdout
+    assert said == "(3, 32, 32)\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_in_a_larger_repository_results_are_compared_and_drawn(inside, tmp_path):

@@ -9,7 +9,7 @@ from project import ROOT, SMALL, clone, run, set_params
 
 NOT_RUN = {
     "README.md": {
-        "make ": "installs all packages; .ci/run does `make lint` and `make test`",
+        "make ": "installs all packages; .ci/run does two, test_experiments.py `make experiments`",
         "presets/": "needs real images; test_presets.py has them checked",
         "source=isic2018": "downloads gigabytes; test_download.py does it from a server of its own",
         "path/to/folder": "the address of somebody's data; test_own_data.py imports a folder",
@@ -18,6 +18,7 @@ NOT_RUN = {
         "torchrun": "needs several GPUs; test_distributed.py runs it on the processor",
     },
     "docs/tracking.md": {
+        "make ": "installs all packages; test_experiments.py does `make experiments`",
         "git push": "somebody's repository",
         "path/to/folder": "somebody's storage; test_servers.py has some",
         "dvc push": "to that storage",
@@ -80,3 +81,10 @@ def test_all_other_commands_of_a_page_run_one_after_the_other(tmp_path: Path, pa
             wait = "while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done"
             run(folder, "bash", "-ec", wait)
     assert len(done) > 8, done
+
+
+def test_python_of_a_page_that_asks_mlflow_says_where_that_is():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+            assert "mlflow" not in code or "mlflow.set_tracking_uri(" in code, page

@@ -57,8 +57,9 @@ def _heard_or_not(stream: TextIO | None) -> TextIO | None:
     if stream not in (sys.__stdout__, sys.__stderr__) or stream is None:
         return stream  # a test listens, or there is none
     strict = stream.errors in ("strict", "surrogateescape")
+    pipe = _Pipe(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False)),
+        pipe if stream.write_through else io.BufferedWriter(pipe),  # as `python -u` has it
         encoding=stream.encoding,
         errors="replace" if strict else stream.errors,
         line_buffering=stream.line_buffering,
@@ -67,6 +68,8 @@ def _heard_or_not(stream: TextIO | None) -> TextIO | None:
 
 
 class _Pipe(io.FileIO):
+    """An open file that becomes one which nobody reads, when nobody reads it."""
+
     def write(self, content: bytes) -> int | None:
         try:
             return super().write(content)

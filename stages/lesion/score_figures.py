@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from lesion.figures import BLUE, GREEN, GREY, ORANGE, STYLE
 
@@ -84,6 +85,7 @@ def calibration(
             xlabel="Calibrated probability of a pixel",
             xlim=(0, 1),
         )
+        lower.yaxis.set_minor_formatter(NullFormatter())  # where they span less than a decade
         _noted(figure, note)
     return figure
 

@@ -175,8 +175,8 @@ def runs_with(client: MlflowClient, experiment: str, result_hash: str, of: str) 
     name = client.get_experiment(experiment).name
     raise InputError(
         f"{of}: no run with this result in experiment {name} of {redacted(client.tracking_uri)}; "
-        "`dvc exp apply` and `python stages/record.py` record it, or MLFLOW_EXPERIMENT_NAME names "
-        "the experiment that has it"
+        "check it out (`dvc exp branch`, git and `dvc checkout`) and `python stages/record.py` "
+        "records it; or MLFLOW_EXPERIMENT_NAME names the experiment that has it"
     )
 
 
