@@ -5,9 +5,9 @@ what counts as its values). What lies between them, at soft edges or where a JPE
 midway; between 0 and 255 as the challenge's scorer does, lesion being above 128. A mask of one
 value tells nothing by itself: the other masks of the data set do (lesion.readings).
 
-The numbers below were set with 200 masks and photographs of ISIC 2018 at 256 and 48 pixels: as
-JPEG of quality 10 to 95, blurred by up to two pixels, or reduced, a mask has two values with areas
-of at least COMMON and hardly ever a third; a photograph has more, or none.
+The numbers below were set with masks and photographs of ISIC 2018 (benchmarks/masks.py): as JPEG of
+quality 10 to 95, or blurred by up to two pixels, a mask has two values with areas of at least
+COMMON and hardly ever a third; a photograph has more, or none.
 """
 
 from collections.abc import Iterator, Sequence
