@@ -82,8 +82,8 @@ def test_no_password_is_left_in_an_address_wherever_it_stands(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "sqlite:////home/a@b/mlflow.db",
-        "file:///home/a@b/mlruns",
+        "sqlite:////srv/a@b/mlflow.db",
+        "file:///srv/a@b/mlruns",
         "models:/skin-lesion-unet@champion",
         "http://host:5000/path: no answer (is it there?)",
         "a@b.org",
