@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Parameters with which the whole pipeline takes seconds.
 SMALL = {"limit": 16, "image_size": 32, "width": 2, "depth": 2, "epochs": 2, "threads": 1}
 
-# As on a fresh machine: no settings of git, DVC or MLflow from outside the copy.
-_FOREIGN = ("DVC_", "MLFLOW_", "GIT_")
+# As on a fresh machine: no settings of git, DVC or MLflow from outside the copy, nor of the make
+# that may run the tests.
+_FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "MAKE", "MFLAGS")
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "A User",
     "GIT_AUTHOR_EMAIL": "user@example.org",
