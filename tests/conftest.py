@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from lesion.batches import Split
 from lesion.synthetic import lesion_image, write_archives
@@ -32,9 +33,22 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone with small parameters, all of whose stages have run, and no store of MLflow."""
-    folder = clone(tmp_path_factory.mktemp("base") / "project")
+def base(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A clone with small parameters, all of whose stages have run, and no store of MLflow.
+
+    To read and to copy: the processes that test beside each other share it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    with FileLock(shared / "base.lock"):
+        if not (shared / "base").exists():
+            make_base(shared / "unfinished").rename(shared / "base")
+    return shared / "base"
+
+
+def make_base(folder: Path) -> Path:
+    clone(folder)
     set_params(folder, **SMALL)
     run(folder, "dvc", "repro")
     run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")

@@ -13,10 +13,9 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from project import clone, copy_of_stages, environment, run, set_params
+from project import clone, copy, copy_of_stages, environment, run, set_params
 
-QUICK = ("-S", "epochs=4", "-S", "image_size=32", "-S", "width=4")
-SLOW = (*QUICK, "-S", "lr=1e-5", "--name", "slow")
+SLOW = ("-S", "epochs=4", "-S", "lr=1e-5")
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +27,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which one experiment has run."""
-    folder = clone(tmp_path_factory.mktemp("slow") / "project")
-    run(folder, "dvc", "exp", "run", *SLOW)
+def slow(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project in which one experiment has run."""
+    folder = copy(base, tmp_path_factory.mktemp("slow"))
+    run(folder, "dvc", "exp", "run", *SLOW, "--name", "slow")
     return folder
 
 
@@ -99,10 +98,11 @@ def test_one_mlflow_run_holds_what_the_files_hold(finished: Path) -> None:
     assert {"curves.png", "panels.png", "scores.png", "per_image.csv", "MLmodel"} <= artifacts
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_and_ends_with_the_lock_file_of_one_that_was_not(
-    slow: Path, tmp_path: Path
+    base: Path, slow: Path, tmp_path: Path
 ) -> None:
-    folder = clone(tmp_path / "project")
+    folder = copy(base, tmp_path)
     set_params(folder, **dict(pair.split("=") for pair in SLOW if "=" in pair))
     training = subprocess.Popen(
         ["dvc", "repro"],
@@ -112,7 +112,6 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_lock_file_of_one_t
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # In a clone there is a history already, until the stage starts.
     while not (folder / "checkpoint/train.pt").exists() and training.poll() is None:
         time.sleep(0.01)
     os.killpg(training.pid, signal.SIGKILL)
@@ -132,7 +131,7 @@ def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed
 ) -> None:
     # A temporary copy, which DVC removes; the MLflow run has to outlive it.
     address = ("env", "MLFLOW_TRACKING_URI=sqlite:///mlflow.db")
-    run(slow, *address, "dvc", "exp", "run", *QUICK, "-S", "lr=1e-2", "--name", "fast", "--temp")
+    run(slow, *address, "dvc", "exp", "run", "-S", "lr=1e-2", "--name", "fast", "--temp")
     table = json.loads(run(slow, "dvc", "exp", "show", "--json").stdout)
     (baseline,) = [row for row in table if row["name"] == "main"]
     listed = {exp["name"]: exp["revs"][0]["data"] for exp in baseline["experiments"] or []}
@@ -154,7 +153,7 @@ def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -
     said = run(slow, "python", "tools/compare.py", "main", "slow", "--csv", str(table)).stdout
     theirs = json.loads(run(slow, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
     change = evaluation(slow)["test"]["dice"] - theirs["dice"]
-    assert said.startswith("40 test images\n") and f" | {change:+.4f} | " in said
+    assert said.startswith("16 test images\n") and f" | {change:+.4f} | " in said
     images = pd.read_csv(table)
     assert images["dice_difference"].is_monotonic_increasing
     assert images["dice_difference"].mean() == pytest.approx(change, abs=1e-5)

@@ -34,6 +34,7 @@ from servers import (
 )
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, tmp_path):
     folder = copy(base, tmp_path)
     set_params(folder, epochs=60)
