@@ -84,15 +84,17 @@ def at_work() -> list[str]:
         with suppress(psutil.Error, OSError):
             words = process.cmdline()
             inside = Path(process.cwd()).is_relative_to(here)
-            if inside and process.pid not in mine and any(map(_is_dvc_or_stage, words[:4])):
+            if inside and process.pid not in mine and _is_dvc_or_stage(words):
                 found.append(f"process {process.pid} ({' '.join(words)})")
     return found
 
 
-def _is_dvc_or_stage(word: str) -> bool:
-    path = Path(word)
-    stage = path.suffix == ".py" and path.name in os.listdir("stages")
-    return path.name == "dvc" or (path.parent.name, path.name) == ("dvc", "__main__.py") or stage
+def _is_dvc_or_stage(words: list[str]) -> bool:
+    program, *rest = map(Path, words)
+    if "python" not in program.name:
+        return program.name == "dvc"
+    names = {"dvc", *(path.name for path in Path("stages").glob("*.py"))}
+    return any(word.name in names or word.match("dvc/__main__.py") for word in rest[:3])
 
 
 def _rwlocks() -> Iterator[Finding]:

@@ -29,13 +29,16 @@ PATIENCE_IF_STOPPED = 5.0
 class Run:
     """Writes down what a stage logs, until the disk refuses, which it reports once."""
 
-    def __init__(self, name: str, works: bool = True) -> None:
-        self.works = works
+    def __init__(self, name: str, logged: bool = False) -> None:
+        self.works = True
         self.entry: Entry | None = None
         self.logged = -1
-        self._attempt(self._open, name)
+        self._attempt(self._open, name, logged)
 
-    def _open(self, name: str) -> None:
+    def _open(self, name: str, logged: bool) -> None:
+        if logged and not is_unfinished(name):
+            self.works = False  # nothing is to be added
+            return
         self.entry = Entry.open(name)
         # A training that starts anew logs the steps again that it had logged before it was killed.
         steps = [event["step"] or 0 for event in self.entry.events() if event["event"] == "metrics"]
@@ -93,9 +96,8 @@ def training(fingerprint: str, logged: bool = False) -> Iterator[Run]:
     The fingerprint, of all that the training depends on, tells one from the other. What was
     `logged` to its end before gets no second run: nothing is logged, unless that run was not ended.
     """
-    name = fingerprint[:16]
-    works = not logged or is_unfinished(name)
-    with _spooled(name, "training", {"fingerprint": fingerprint}, works) as run:
+    tags = {"fingerprint": fingerprint}
+    with _spooled(fingerprint[:16], "training", tags, logged) as run:
         yield run
 
 
@@ -113,9 +115,9 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
 
 @contextmanager
 def _spooled(
-    name: str, kind: str, tags: dict[str, str], works: bool = True, **content: Any
+    name: str, kind: str, tags: dict[str, str], logged: bool = False, **content: Any
 ) -> Iterator[Run]:
-    run = Run(name, works)
+    run = Run(name, logged)
     shown = os.environ.get("DVC_EXP_NAME") or name[:8]
     tags = tags | _circumstances()
     run.append(kind, name=shown, tags=tags, experiment=wanted_experiment(), **content)
