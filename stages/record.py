@@ -13,7 +13,7 @@ By hand, after `dvc pull` for instance: python stages/record.py
 
 from pathlib import Path
 
-from lesion import params, tracking
+from lesion import finished, params, tracking
 from lesion.arrays import training_arrays
 from lesion.cli import PROJECT, run
 from lesion.files import write_json
@@ -53,6 +53,7 @@ def main() -> None:
         Path("record/result.json"),
         {"model_hash": result.model_hash, "result_hash": result.hash},
     )
+    finished.remove_if_noted(header.fingerprint)
     print(f"recorded: model {result.model_hash}, test Dice {result.numbers['test.dice']}")
 
 

@@ -8,17 +8,19 @@ knobs   train_fraction, split_seed, resize, encoder, width, depth, seed, epochs,
         precision, threads (params.yaml)
 
 A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
-before they end it. With several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py,
-then `dvc commit --force train`.
+before they end it. One that was over when DVC was killed only has its outputs written again. With
+several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py, then
+`dvc commit --force train`.
 """
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from lesion import interrupt, params, tracking
+from lesion import finished, interrupt, params, tracking
 from lesion.arrays import INDEX, load_split, training_arrays
 from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
@@ -39,7 +41,6 @@ IMAGENET = Path("pretrained/imagenet.pth")
 MODEL = Path("model")
 HISTORY = Path("metrics/history.csv")
 METRICS = Path("metrics/train.json")
-CHECKPOINT = Path("checkpoint/train.pt")  # outside the outputs, which DVC removes before a run
 
 
 def main() -> None:
@@ -59,16 +60,21 @@ def main() -> None:
         machine = arithmetic(device) | {"processes": process.count}
         # The index says which shape the photographs have.
         identity = fingerprint(knobs, [*files, ARRAYS / INDEX, *[IMAGENET] * pretrained], machine)
-        checkpoint = Checkpoint(CHECKPOINT, identity)
+        checkpoint = Checkpoint(finished.CHECKPOINT, identity)
+        if process.writes:
+            finished.remove_if_cached()
         if state := process.from_first(checkpoint.load() if process.writes else None):
             trainer.load_state_dict(state)
         if not process.writes:
             fit(trainer, process)
             return
 
+        logged = trainer.step == trainer.steps and finished.is_marked(identity)
+        if not logged:
+            finished.unmark()
         if trainer.step:
             print(f"going on after step {trainer.step} of {trainer.steps}", flush=True)
-        with tracking.training(identity) as log:
+        with tracking.training(identity, logged) as log:
             log.params(
                 params.load(params.DownloadParams).model_dump()
                 | params.load(params.PreprocessParams).model_dump()
@@ -76,8 +82,9 @@ def main() -> None:
             )
             log.tags({"data_hash": data_hash(files), **machine})
             fit(trainer, process, checkpoint, log)
-            keep_best(trainer, identity, log)
-            checkpoint.remove()
+            finished.mark(identity, keep_best(trainer, identity, log))
+        if "DVC_STAGE" not in os.environ:
+            finished.remove()  # nobody has to note anything
 
 
 def fit(
@@ -116,8 +123,8 @@ def write_history(trainer: Trainer) -> None:
     write_csv(HISTORY, pd.DataFrame([rounded(record) for record in trainer.history]))
 
 
-def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> None:
-    """Writes weights and scores of the best epoch."""
+def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> str:
+    """Writes weights and scores of the best epoch; the MD5 of the weights file."""
     knobs, best = trainer.params, trainer.best_record
     side = trainer.train.images.shape[1]
     header = Header(
@@ -129,7 +136,9 @@ def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> None:
     write_json(METRICS, numbers)
     log.metrics(numbers)
     # Last: by this the stage record finds the run of the training.
-    log.tags({"model_hash": md5(MODEL / WEIGHTS_FILE)})
+    model_hash = md5(MODEL / WEIGHTS_FILE)
+    log.tags({"model_hash": model_hash})
+    return model_hash
 
 
 def load(split: str) -> Split:

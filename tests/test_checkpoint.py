@@ -91,12 +91,6 @@ def test_an_error_without_words_is_named(path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith(f"{path} cannot be read (MemoryError): ")
 
 
-def test_a_checkpoint_that_is_removed_is_gone_and_may_be_removed_again(path):
-    for _ in range(2):
-        Checkpoint(path, "abc").remove()
-        assert not path.exists()
-
-
 class Clock:
     """Stands still until it is moved on."""
 

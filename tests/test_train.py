@@ -10,6 +10,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -28,12 +29,13 @@ import download
 import encoder
 import preprocess
 import train
-from lesion import checkpoint, cli
+from lesion import checkpoint, cli, courier, finished, tracking
 from lesion.batches import Split
 from lesion.header import read_header
+from lesion.results import md5
 from lesion.synthetic import write_archives
 from lesion.training import Trainer
-from project import copy_of_stages, environment, run, set_params
+from project import copy_of_stages, environment, run, set_params, wait_for
 
 RESULTS = ("model/unet.safetensors", "metrics/train.json", "metrics/history.csv")
 STEPS = 12  # in 3 epochs of 4
@@ -69,9 +71,14 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
-    """Runs the stage in a folder; `signals` come right after the steps that they are given for."""
+    """Runs the stage in a folder; `signals` come right after the steps that they are given for.
 
-    def stage(folder: Path, signals: dict[int, int] | None = None) -> SimpleNamespace:
+    Without a project's `root` there is no place for what it logs.
+    """
+
+    def stage(
+        folder: Path, signals: dict[int, int] | None = None, root: Path | None = None
+    ) -> SimpleNamespace:
         advance = Trainer.advance
 
         def and_signal(self: Trainer) -> object:
@@ -84,7 +91,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
             patch.setattr(Trainer, "advance", and_signal)
             patch.setattr(cli, "PROJECT", folder)
             patch.setattr(sys, "argv", ["stages/train.py"])
-            patch.setenv("DVC_ROOT", str(folder / "params.yaml"))  # a store that cannot be opened
+            patch.setenv("DVC_ROOT", str(root or folder / "params.yaml"))
             patch.chdir(folder)
             status: object = 0
             try:
@@ -197,6 +204,101 @@ def test_results_that_could_not_be_written_need_no_step_again(
             stage(project)
     assert f"going on after step {STEPS} of {STEPS}" in stage(project).lines
     assert results(project) == results(whole)
+
+
+def nothing_more_is_trained(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Trainer, "advance", Mock(side_effect=AssertionError("a step is trained")))
+
+
+# Where DVC runs the stage, it may be killed before it has noted the end.
+def test_a_training_that_was_over_only_writes_its_outputs_again(
+    project: Path, whole: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "train")
+    assert stage(project).status == 0
+    for _ in range(2):
+        remove_results(project)  # as DVC does before a run
+        with monkeypatch.context() as patch:
+            nothing_more_is_trained(patch)
+            assert stage(project).lines == [f"going on after step {STEPS} of {STEPS}"]
+        assert results(project) == results(whole)
+
+
+# As after `dvc repro --force train`: the cache shows that DVC has the result.
+def test_a_training_whose_result_dvc_has_is_trained_anew(
+    project: Path, whole: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, "dvc", "init", "--no-scm", "--quiet")
+    monkeypatch.setenv("DVC_STAGE", "train")
+    stage(project)
+    model = project / "model/unet.safetensors"
+    object_path = project / ".dvc/cache/files/md5" / md5(model)[:2] / md5(model)[2:]
+    object_path.parent.mkdir(parents=True)
+    shutil.copy(model, object_path)
+    remove_results(project)
+    again = stage(project)
+    assert not any("going on" in line for line in again.lines) and len(again.lines) == 3
+    assert results(project) == results(whole)
+
+
+class Broken(BaseException):
+    """An end at this very place."""
+
+
+def broken(*_: object) -> None:
+    raise Broken
+
+
+# Nobody sends what is logged, so that all of it can be seen.
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (train, "save_weights"),
+        (train, "md5"),
+        (finished, "mark"),
+        (tracking.Run, "append"),
+        (courier.Courier, "finish"),
+    ],
+    ids=["weights", "before all is logged", "before the mark", "before the end", "while sending"],
+)
+def test_a_training_that_is_broken_off_at_its_end_is_one_run_that_ends(
+    project: Path,
+    whole: Path,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    place: object,
+    name: str,
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "train")
+    monkeypatch.setattr(courier.Courier, "_work", lambda self: None)
+    append = tracking.Run.append
+
+    def broken_at_end(self: tracking.Run, kind: str, **content: object) -> None:
+        if kind == "end":
+            raise Broken
+        append(self, kind, **content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, broken_at_end if name == "append" else broken)
+        with pytest.raises(Broken):
+            stage(project, root=project)
+    remove_results(project)
+    with monkeypatch.context() as patch:
+        nothing_more_is_trained(patch)
+        stage(project, root=project)
+    assert results(project) == results(whole)
+    (events,) = spool(project)
+    assert sum('"FINISHED"' in line for line in events.read_text().splitlines()) == 1
+
+    shutil.rmtree(project / "mlspool")  # all was sent
+    remove_results(project)
+    stage(project, root=project)
+    assert results(project) == results(whole) and list(spool(project)) == []
+
+
+def remove_results(folder: Path) -> None:
+    for name in RESULTS:
+        (folder / name).unlink(missing_ok=True)
 
 
 def test_a_checkpoint_of_other_validation_images_is_not_used(project: Path, stage: Stage) -> None:
@@ -397,6 +499,24 @@ def test_a_process_that_is_terminated_and_then_killed_goes_on_to_the_same_end(
     (other / "mlflow.db").mkdir()  # without MLflow, which takes as long as the rest
     run(other, *script)
     assert results(project) == results(other)
+
+
+def test_ctrl_c_while_a_server_hangs_costs_no_step_and_no_run(project: Path) -> None:
+    script = [sys.executable, "stages/train.py"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        under_dvc = environment() | {"DVC_STAGE": "train", "MLFLOW_TRACKING_URI": address}
+        waits = subprocess.Popen(script, cwd=project, env=under_dvc)
+        wait_for(lambda: (project / finished.MARK).exists() or waits.poll() is not None)
+        waits.send_signal(signal.SIGINT)
+        assert waits.wait() in (0, 130)  # 0: it had just ended
+        before = results(project)
+        remove_results(project)
+        again = subprocess.run(script, cwd=project, env=under_dvc, capture_output=True, text=True)
+    assert again.stdout == f"going on after step {STEPS} of {STEPS}\n", again.stderr
+    assert results(project) == before
+    (events,) = spool(project)
+    assert '"FINISHED"' in events.read_text()
 
 
 def test_a_process_that_bad_input_stops_says_one_line(project: Path) -> None:

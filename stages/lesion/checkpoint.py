@@ -68,6 +68,3 @@ class Checkpoint:
             )
             return None
         return state
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)

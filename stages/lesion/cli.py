@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import TextIO
 
 from lesion.errors import ImageError, InputError
+from lesion.exclusive import alone
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def run(stage: Callable[[], None]) -> None:
-    """Runs `stage`, which has no arguments; its module's docstring is what `--help` shows."""
-    parser(sys.modules[stage.__module__].__doc__).parse_args()
-    with in_project():
+    """Runs `stage`, which has no arguments; its module's docstring is what `--help` shows.
+
+    One process at a time runs it in a workspace.
+    """
+    module = sys.modules[stage.__module__]
+    parser(module.__doc__).parse_args()
+    with in_project(), alone(PROJECT / "stages" / Path(module.__file__).name):
         stage()
 
 

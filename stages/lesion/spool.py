@@ -37,6 +37,12 @@ def entries() -> list[Entry]:
     return sorted(map(Entry, folders), key=lambda entry: entry.opened)
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether there is an entry of this name that somebody can go on with."""
+    events = Entry(spool() / name).events()
+    return bool(events) and status(events) != "FINISHED"
+
+
 def status(events: list[Event]) -> str | None:
     """FINISHED, FAILED or KILLED; None while it is written. What was broken off may go on."""
     for event in reversed(events):

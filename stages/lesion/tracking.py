@@ -18,7 +18,7 @@ from typing import Any
 
 from lesion.address import in_words
 from lesion.courier import Courier
-from lesion.spool import Entry
+from lesion.spool import Entry, is_unfinished
 from lesion.store import wanted_experiment
 
 # Seconds after which the end of a stage sends nothing more; the rest stays on disk.
@@ -29,13 +29,16 @@ PATIENCE_IF_STOPPED = 5.0
 class Run:
     """Writes down what a stage logs, until the disk refuses, which it reports once."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, logged: bool = False) -> None:
         self.works = True
         self.entry: Entry | None = None
         self.logged = -1
-        self._attempt(self._open, name)
+        self._attempt(self._open, name, logged)
 
-    def _open(self, name: str) -> None:
+    def _open(self, name: str, logged: bool) -> None:
+        if logged and not is_unfinished(name):
+            self.works = False  # nothing is to be added
+            return
         self.entry = Entry.open(name)
         # A training that starts anew logs the steps again that it had logged before it was killed.
         steps = [event["step"] or 0 for event in self.entry.events() if event["event"] == "metrics"]
@@ -87,13 +90,14 @@ class Run:
 
 
 @contextmanager
-def training(fingerprint: str) -> Iterator[Run]:
+def training(fingerprint: str, logged: bool = False) -> Iterator[Run]:
     """The run of a training, which a training that was broken off goes on with.
 
-    The fingerprint, of all that the training depends on, tells one from the other.
+    The fingerprint, of all that the training depends on, tells one from the other. What was
+    `logged` to its end before gets no second run: nothing is logged, unless that run was not ended.
     """
     tags = {"fingerprint": fingerprint}
-    with _spooled(fingerprint[:16], "training", tags=tags) as run:
+    with _spooled(fingerprint[:16], "training", tags, logged) as run:
         yield run
 
 
@@ -105,13 +109,15 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
     again, and nothing else is added.
     """
     hashes = {"model_hash": model_hash, "result_hash": result_hash}
-    with _spooled(result_hash[:16], "result", tags={}, **hashes) as run:
+    with _spooled(result_hash[:16], "result", {}, **hashes) as run:
         yield run
 
 
 @contextmanager
-def _spooled(name: str, kind: str, tags: dict[str, str], **content: Any) -> Iterator[Run]:
-    run = Run(name)
+def _spooled(
+    name: str, kind: str, tags: dict[str, str], logged: bool = False, **content: Any
+) -> Iterator[Run]:
+    run = Run(name, logged)
     shown = os.environ.get("DVC_EXP_NAME") or name[:8]
     tags = tags | _circumstances()
     run.append(kind, name=shown, tags=tags, experiment=wanted_experiment(), **content)
