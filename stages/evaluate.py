@@ -32,7 +32,7 @@ from lesion.cli import run
 from lesion.confidence import NoLesion, expected_dice, reliance, risk_coverage
 from lesion.device import prepare
 from lesion.errors import InputError
-from lesion.files import whole_folder, write_csv, write_json
+from lesion.files import require_room, whole_folder, write_csv, write_json
 from lesion.header import WEIGHTS_FILE
 from lesion.images import encode_mask
 from lesion.originals import Originals
@@ -66,7 +66,7 @@ def main() -> None:
         images = splits[split][1]
         predictor = Predictor(network, knobs.precision, tta)
         maps = probability_maps(predictor, images, device, knobs.threads)
-        return stored(maps, images.shape[:3], f"{split}, 4 views" if tta else split)
+        return stored(maps, images.shape[:3], folder, f"{split}, 4 views" if tta else split)
 
     with ArchiveReader(RAW) as archives, whole_folder(PREDICTIONS) as folder:
         originals = {split: Originals(splits[split][0], archives) for split in SPLITS}
@@ -141,14 +141,18 @@ def require_rows(references: pd.DataFrame, index: pd.DataFrame) -> None:
         )
 
 
-def stored(maps: Iterator[np.ndarray], shape: tuple[int, int, int], what: str) -> np.memmap:
+def stored(
+    maps: Iterator[np.ndarray], shape: tuple[int, int, int], folder: Path, what: str
+) -> np.memmap:
     """The N maps (`shape` N×S×S, float32) in a nameless file, so that memory does not grow."""
-    with TemporaryFile(dir=".") as file, Progress(what, shape[0], "images") as progress:
-        result = np.memmap(file, np.float32, "w+", shape=shape)
-        for row, found in enumerate(maps):
-            result[row] = found
+    require_room(PREDICTIONS, math.prod(shape) * np.float32().nbytes)
+    with TemporaryFile(dir=folder) as file, Progress(what, shape[0], "images") as progress:
+        for found in maps:
+            # Not through the map of the file: where the disk is full, that kills the process.
+            file.write(found.astype(np.float32, copy=False).tobytes())
             progress.update()
-    return result
+        file.flush()
+        return np.memmap(file, np.float32, "c", shape=shape)
 
 
 def count_pixels(originals: Originals, maps: np.ndarray, masks: np.ndarray) -> PixelCounts:

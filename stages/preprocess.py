@@ -20,7 +20,7 @@ from lesion.cli import run
 from lesion.convert import Converted, convert
 from lesion.duplicates import NearPairs, near_pairs
 from lesion.errors import ImageError, InputError
-from lesion.files import whole_folder, write_csv, write_json
+from lesion.files import require_room, whole_folder, write_csv, write_json
 from lesion.masks import READING_COLUMNS, Reading
 from lesion.parallel import in_order
 from lesion.placement import PLACEMENT_COLUMNS
@@ -38,6 +38,8 @@ REPORT_TABLE = Path("metrics/data.csv")
 def main() -> None:
     knobs = params.load(params.PreprocessParams)
     pairs = load_pairs(RAW / "index.csv")
+    # Twice: as they come, and in their order. Of a pair, three colours and a mask.
+    require_room(ARRAYS, 2 * len(pairs) * 4 * knobs.image_size**2)
     with whole_folder(ARRAYS) as folder, RowFile(folder) as images, RowFile(folder) as masks:
         table, near = convert_all(pairs, knobs, images, masks)
         table = assign(table, near, knobs)

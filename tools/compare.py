@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from lesion.cli import PROJECT, in_project, parser
 from lesion.compare import Comparison, compare
 from lesion.errors import InputError
+from lesion.files import write_csv
 from lesion.revisions import commit_of, show
 from lesion.tables import load_table, read_table
 
@@ -39,7 +40,7 @@ def main() -> None:
         comparison = compare(per_image(given.before), per_image(given.after), given.split)
         print(report(comparison, given.split, given.images))
         if given.csv:
-            comparison.images.to_csv(given.csv, index=False)
+            write_csv(Path(given.csv), comparison.images)
 
 
 def per_image(revision: str | None) -> pd.DataFrame:

@@ -6,6 +6,7 @@ of index.csv are in the same order.
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -64,7 +65,8 @@ class RowFile:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what is not on a full disk yet is of no use any more
+            self._file.close()
 
 
 def load_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

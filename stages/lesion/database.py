@@ -87,8 +87,11 @@ def _make(file: Path, make: bool) -> None:
         raise InputError(f"there is no folder {file.parent}; make it, or name another place")
     part = file.with_name(f".{file.name}.part")
     part.unlink(missing_ok=True)
-    mlflow.MlflowClient(sqlite_address(part)).search_experiments()
-    part.rename(file)
+    try:
+        mlflow.MlflowClient(sqlite_address(part)).search_experiments()
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def follow(address: str, experiment: str) -> None:

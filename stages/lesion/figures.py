@@ -6,7 +6,7 @@ forms of colour blindness.
 
 import re
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+
+from lesion.files import write_bytes
 
 INK = "#000000"
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#F0E442", "#666666"
@@ -47,8 +49,10 @@ class Example:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a PNG; equal figures give equal bytes."""
+    file = BytesIO()
     with rc_context(STYLE):
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(file, format="png", metadata={"Software": None})
+    write_bytes(path, file.getvalue())
 
 
 def to_svg(figure: Figure) -> str:

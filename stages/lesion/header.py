@@ -47,11 +47,14 @@ def read_header(path: Path) -> Header:
         InputError: the file is missing, or is not one of this project.
     """
     try:
+        path.open("rb").close()  # safetensors takes one that may not be read for missing
         with safe_open(path, framework="numpy") as file:
             header = Header(**json.loads(file.metadata()[ENTRY]))
         header = replace(header, mean=tuple(header.mean), deviation=tuple(header.deviation))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro`, which trains it") from None
+    except PermissionError:
+        raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no weights of this project ({error}); train again") from None
     numbers = (header.width, header.depth, header.image_size)

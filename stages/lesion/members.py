@@ -5,7 +5,6 @@ new ones, so that all later stages read archives and nothing else.
 """
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from lesion.archives import ArchiveReader, SplitArchives
 from lesion.archives import member_names as names_in
 from lesion.errors import ImageError, InputError
+from lesion.files import copy_file
 from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, notes, passed_over
 from lesion.root import downloads_folder
 from lesion.splits import sample_of
@@ -170,7 +170,7 @@ def link(path: Path, folder: Path) -> Path:
             return target
     except OSError:  # another disk, or one without links
         pass
-    shutil.copyfile(original, target)
+    copy_file(original, target)
     return target
 
 

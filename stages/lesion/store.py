@@ -43,8 +43,10 @@ def open_store(
     """
     import mlflow
 
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+    for name in ("alembic", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # With a traceback, what it raises too, of a full disk for instance.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
     address = tracking_address()
     try:

@@ -2,7 +2,8 @@
 
 A training and its result are one MLflow run. The stage train opens it and logs as it goes; the
 stage record adds what the later stages made, or finds the run again where DVC restored the training
-from its cache. Whatever goes wrong costs one warning, never the stage.
+from its cache. Whatever goes wrong costs one warning, never the stage; but a result that cannot even
+be written down, record's only work, is left to be recorded again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 
 from lesion.address import in_words
 from lesion.courier import Courier
-from lesion.spool import Entry, is_unfinished
+from lesion.errors import InputError
+from lesion.spool import Entry, is_unfinished, spool
 from lesion.store import wanted_experiment
 
 # Seconds after which the end of a stage sends nothing more; the rest stays on disk.
@@ -27,10 +29,14 @@ PATIENCE_IF_STOPPED = 5.0
 
 
 class Run:
-    """Writes down what a stage logs, until the disk refuses, which it reports once."""
+    """Writes down what a stage logs, until the disk refuses, which it reports once.
 
-    def __init__(self, name: str, logged: bool = False) -> None:
+    Where that is all that the stage is for (`required`), its refusal ends it.
+    """
+
+    def __init__(self, name: str, logged: bool = False, required: bool = False) -> None:
         self.works = True
+        self.required = required
         self.entry: Entry | None = None
         self.logged = -1
         self._attempt(self._open, name, logged)
@@ -86,6 +92,11 @@ class Run:
             action(*args)
         except OSError as error:
             self.works = False
+            if self.required:
+                raise InputError(
+                    f"{spool()}: this result is not recorded: {in_words(error)}; make room there, "
+                    "or mend what it says, and run it again"
+                ) from None
             print(f"warning: this run is not recorded from here on: {in_words(error)}", flush=True)
 
 
@@ -107,6 +118,9 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
 
     Where there is a run with this very result, it is tagged with the experiment that came to it
     again, and nothing else is added.
+
+    Raises:
+        InputError: it cannot be written down, on a full disk for instance.
     """
     hashes = {"model_hash": model_hash, "result_hash": result_hash}
     with _spooled(result_hash[:16], "result", {}, **hashes) as run:
@@ -117,13 +131,14 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
 def _spooled(
     name: str, kind: str, tags: dict[str, str], logged: bool = False, **content: Any
 ) -> Iterator[Run]:
-    run = Run(name, logged)
+    run = Run(name, logged, required=kind == "result")
     shown = os.environ.get("DVC_EXP_NAME") or name[:8]
     tags = tags | _circumstances()
-    run.append(kind, name=shown, tags=tags, experiment=wanted_experiment(), **content)
-    courier = Courier(run.entry, measure_machine=kind == "training") if run.works else None
-    status = "FINISHED"
+    courier, status = None, "FINISHED"
     try:
+        run.append(kind, name=shown, tags=tags, experiment=wanted_experiment(), **content)
+        if run.works:
+            courier = Courier(run.entry, measure_machine=kind == "training")
         yield run
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -133,6 +148,8 @@ def _spooled(
         if courier:
             courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
             run.entry.close()
+        if run.required and not run.works:
+            run.entry.remove()  # half a result
 
 
 def _circumstances() -> dict[str, str]:
