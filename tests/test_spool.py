@@ -70,7 +70,7 @@ def test_an_entry_that_another_process_writes_is_left_to_it():
 def test_entries_are_listed_oldest_first(project):
     for name, opened in (("a", 30), ("b", 10), ("c", 20)):
         (project / "mlspool" / name).mkdir(parents=True)
-        line = json.dumps({"event": "training", "time": opened})
+        line = json.dumps({"event": "training", "time": opened, "name": name, "tags": {}})
         (project / "mlspool" / name / "events.jsonl").write_text(line + "\n")
     assert [entry.folder.name for entry in entries()] == ["b", "c", "a"]
 
@@ -101,10 +101,15 @@ def test_what_was_sent_is_remembered():
     assert Entry(entry.folder).sent() == {"count": 2, "run": "x"}
 
 
-def test_removing_leaves_nothing(project):
-    entry = training("a")
+@pytest.mark.parametrize("sender_is_last", [True, False])
+def test_of_what_was_sent_and_closed_nothing_is_left(project, sender_is_last):
+    entry, sender = training("a"), Entry(project / "mlspool/a")
+    with sender.held(sender.sending):
+        if sender_is_last:
+            entry.close()
+        sender.remove()
     entry.close()
-    entry.remove()
+    sender.tidy()
     assert list((project / "mlspool").iterdir()) == [] and entry.events() == []
 
 
@@ -120,7 +125,7 @@ def test_a_training_whose_process_is_gone_ends_as_killed_and_one_that_runs_does_
 def test_half_a_result_is_removed_and_a_complete_one_stays():
     for name, status in (("half", None), ("whole", "FINISHED")):
         entry = Entry.open(name)
-        entry.append("result", name=name, tags={})
+        entry.append("result", name=name, tags={}, model_hash="m", result_hash="r")
         if status:
             entry.append("end", status=status)
         entry.close()

@@ -21,7 +21,7 @@ from lesion.courier import Courier
 from lesion.spool import Entry
 from lesion.store import wanted_experiment
 
-# Seconds after which the end of a stage sends nothing more; the rest stays on disk.
+# Seconds that the end of a stage waits for what is still to be sent; the rest stays on disk.
 PATIENCE = 60.0
 PATIENCE_IF_STOPPED = 5.0
 
@@ -125,8 +125,10 @@ def _spooled(name: str, kind: str, tags: dict[str, str], **content: Any) -> Iter
     finally:
         run.append("end", status=status)
         if courier:
-            courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
-            run.entry.close()
+            try:
+                courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
+            finally:
+                run.entry.close()
 
 
 def _circumstances() -> dict[str, str]:
