@@ -27,8 +27,9 @@ ASIDE = "damaged"
 LOCKS = (".writing", ".sending")  # what their names end with
 REMOVED = ".removed"  # and that of a folder in the moment before it goes
 FORGOTTEN = 30 * 24 * 3600  # seconds after which a training that was broken off is given up
-# Seconds that a stage waits for a process that only looks whether its entry is left alone.
+# Seconds to wait for a process that only looks into an entry: of a stage, and of who sends it.
 GLANCE = 1.0
+MOMENT = 0.1
 
 
 class Damaged(Exception):
@@ -73,8 +74,8 @@ class Entry:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Beside the folder, which is removed in the end. Their files are removed by who holds
-        # them, and by nobody else: filelock tries again where it has locked a removed one.
+        # Beside the folder, which is removed in the end. Who holds one removes its file, and nobody
+        # else does; who has locked a file that is gone then tries again, which filelock sees to.
         self.writing, self.sending = (
             FileLock(f"{folder}{suffix}", thread_local=False) for suffix in LOCKS
         )
@@ -123,22 +124,23 @@ class Entry:
         Raises:
             filelock.Timeout: another process holds it.
         """
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=MOMENT)
         try:
             yield
         finally:
             self._release(lock)
 
     def _release(self, lock: FileLock) -> None:
-        if lock.is_locked and not self.folder.exists():
+        if lock.is_locked:
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
     def tidy(self) -> None:
-        """Removes the locks of an entry that is gone."""
+        """Removes the locks that a killed process has left."""
         for lock in (self.writing, self.sending):
-            with suppress(Timeout), self.held(lock):
-                pass
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+            self._release(lock)
 
     @property
     def opened(self) -> float:
@@ -183,10 +185,11 @@ class Entry:
         events = list(_parsed(content))
         if content.strip() and not events:
             raise Damaged("events.jsonl has no event")
+        files = {path.name for path in self.kept("").glob("*")}
         for event in events:
             if wrong := fault(event):
                 raise Damaged(f"an event in events.jsonl is none: {wrong}")
-            if "path" in event and not self.kept(event["path"]).exists():
+            if event["event"] in ("file", "model") and event["path"] not in files:
                 raise Damaged(f"files/{event['path']} is not there")
         if events and events[0]["event"] not in ("training", "result"):
             raise Damaged("the first event in events.jsonl does not say of which run they are")
