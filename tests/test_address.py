@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sqlite:///mlflow.db", "sqlite:///{root}/mlflow.db"),
         ("sqlite:///./runs/my%20own.db?timeout=3", "sqlite:///{root}/runs/my own.db?timeout=3"),
         ("sqlite+pysqlite:///../beside.db", "sqlite+pysqlite:///{root.parent}/beside.db"),
-        ("sqlite:///file:mlflow.db?uri=true", "sqlite:///file:{root}/mlflow.db?uri=true"),
+        ("sqlite:///file:mlflow.db?uri=true", "sqlite+pysqlite:///file:{root}/mlflow.db?uri=true"),
         ("./mlruns", "{root}/mlruns"),
         ("mlruns", "{root}/mlruns"),
         ("file:mlruns", "{root}/mlruns"),

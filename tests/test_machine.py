@@ -10,11 +10,13 @@ from lesion.spool import Entry
 @pytest.fixture
 def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return Entry.open("a")
+    opened = Entry.open("a")
+    opened.append("training", name="a", tags={})
+    return opened
 
 
 def steps(entry: Entry) -> list[int]:
-    return [event["step"] for event in entry.events()]
+    return [event["step"] for event in entry.events()[1:]]
 
 
 def test_the_machine_is_measured_every_ten_seconds_however_often_that_is_asked_for(

@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import mlflow
 import numpy as np
@@ -55,6 +54,19 @@ def environment(store: Path) -> Iterator[pytest.MonkeyPatch]:
         start_process(patch, store)
 
 
+class CourierInThread:
+    """One that needs no process, in which MLflow would be imported for each test again."""
+
+    def __init__(self, entry: Entry, measure_machine: bool) -> None:
+        self.sender = courier.Sender(entry, measure_machine)
+        self.thread = Thread(target=self.sender.work)
+        self.thread.start()
+
+    def finish(self, patience: float) -> None:
+        self.sender.written.set()
+        self.thread.join()
+
+
 def start_process(patch: pytest.MonkeyPatch, root: Path) -> None:
     mlflow.set_tracking_uri(None)
     for name in (
@@ -65,6 +77,7 @@ def start_process(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.setenv("DVC_ROOT", str(root))
     patch.setattr(courier, "INTERVAL", 0.01)
     patch.setattr(courier, "PAUSE", 0.01)
+    patch.setattr(tracking, "Courier", CourierInThread)
 
 
 def client() -> mlflow.MlflowClient:
@@ -370,8 +383,7 @@ def test_an_entry_that_cannot_be_sent_keeps_no_other_from_it():
             entry.append("file", path="none.csv")
         entry.append("end", status="FINISHED")
         entry.close()
-    with pytest.raises(OSError, match=r"none\.csv"):
-        delivery.deliver_all()
+    delivery.deliver_all()
     (run,) = found(fingerprint="whole")
     assert run.info.status == "FINISHED"
     assert [entry.folder.name for entry in entries()] == ["broken"]
@@ -404,21 +416,6 @@ def test_more_numbers_than_a_request_may_hold_are_several():
     delivery.deliver(entry)
     (run,) = found(fingerprint="many")
     assert curve(run.info.run_id, "d") == [(step, step / 300) for step in range(300)]
-
-
-def test_nothing_is_begun_after_the_deadline_and_the_rest_waits(environment):
-    entry = Entry.open("slow")
-    entry.append("training", name="slow", tags={"fingerprint": "slow"})
-    entry.append("tags", values={"b": "c"})
-    with pytest.raises(TimeoutError):
-        delivery.deliver(entry, deadline=time.monotonic() - 1)
-    assert found(fingerprint="slow") == []
-    heed = Mock(side_effect=[None, None, TimeoutError])
-    with environment.context() as patch, pytest.raises(TimeoutError):
-        patch.setattr(delivery, "_heed", heed)
-        delivery.deliver(entry)
-    (run,) = found(fingerprint="slow")
-    assert "b" not in run.data.tags and entry.sent()["count"] == 1
 
 
 def test_a_model_that_was_sent_already_is_not_sent_again(logged):

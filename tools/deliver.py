@@ -11,9 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.address import in_words
 from lesion.cli import in_project, parser
-from lesion.delivery import deliver_all
+from lesion.delivery import Undelivered, deliver_all
 from lesion.errors import InputError
 from lesion.spool import entries
 
@@ -24,10 +23,8 @@ def main() -> None:
         waiting = len(entries())
         try:
             deliver_all()
-        except Exception as error:  # whatever MLflow, its store or the network can raise
-            raise InputError(
-                f"MLflow did not take everything ({in_words(error)}); {left(waiting)}"
-            ) from None
+        except Undelivered as error:
+            raise InputError(f"MLflow did not take everything ({error}); {left(waiting)}") from None
         print(f"sent {waiting - len(entries())} runs; {left(waiting)}")
 
 

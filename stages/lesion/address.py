@@ -36,7 +36,7 @@ def tracking_address() -> str:
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{STORE}"
     if file := sqlite_file(address):
         before, _, query = _SQLITE.fullmatch(address).groups()
-        return f"{before}{_escaped(file)}{query}"
+        return f"{_driven(before, file)}{_escaped(file)}{query}"
     if is_folder(address):
         path = url2pathname(re.sub("^file:(//)?", "", address))
         return str(project_root().resolve() / path)
@@ -44,7 +44,7 @@ def tracking_address() -> str:
 
 
 def sqlite_address(file: Path) -> str:
-    return f"sqlite:///{_escaped(file)}"
+    return f"{_driven('sqlite:///', file)}{_escaped(file)}"
 
 
 def sqlite_file(address: str) -> Path | None:
@@ -70,6 +70,16 @@ def scheme(address: str) -> str:
 def _escaped(file: Path) -> str:
     # A folder's name may hold what means something else in an address.
     return str(file).replace("%", "%25").replace("?", "%3F")
+
+
+def _driven(before: str, file: Path) -> str:
+    """The begin of an address of SQLite, with the driver's name where the path is not plain.
+
+    Of an address without it MLflow makes the folder, and takes what is escaped for its name.
+    """
+    if before == "sqlite:///" and _escaped(file) == str(file):
+        return before
+    return re.sub("^sqlite:", "sqlite+pysqlite:", before)
 
 
 def redacted(text: str) -> str:

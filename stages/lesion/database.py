@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 from lesion.address import DATABASES, scheme, sqlite_address, sqlite_file
 from lesion.errors import InputError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 ARTIFACTS = "mlartifacts"
 # A tag of an experiment: the folder in which its SQLite store lay when it was opened last.
 STORE_FOLDER = "store.folder"
+# Bytes of a path. SQLite's own limit is 504, with what is added to the name while a store is made.
+LONGEST_PATH = 480
 
 # What pip calls the packages by which SQLAlchemy speaks to a database.
 DRIVERS = {
@@ -61,6 +65,13 @@ def prepare(address: str, make: bool) -> None:
         file = sqlite_file(address)
         if file is None:
             raise InputError("it would be in memory, and gone with this process; name a file")
+        if (length := len(os.fsencode(file))) > LONGEST_PATH:
+            raise InputError(
+                f"the path has {length} bytes, and SQLite opens none of more than {LONGEST_PATH}; "
+                "MLFLOW_TRACKING_URI names a store elsewhere"
+            )
+        # A file that was removed or replaced must not be written to any further.
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         _make(file, make)
     try:
         # Where this fails, MLflow would try for minutes.
@@ -85,9 +96,13 @@ def _make(file: Path, make: bool) -> None:
     elif not file.parent.is_dir():
         # MLflow would make it: a project that was moved would begin a store where it was before.
         raise InputError(f"there is no folder {file.parent}; make it, or name another place")
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*.part"):
+        left.unlink()
+    # Of a name that it had before, MLflow would believe that it is made.
+    part = file.with_name(f".{file.name}.{uuid4().hex[:8]}.part")
     try:
+        with closing(sqlite3.connect(part)) as new:
+            new.execute("pragma user_version = 0")  # where this fails, MLflow would try for minutes
         mlflow.MlflowClient(sqlite_address(part)).search_experiments()
         part.rename(file)
     finally:

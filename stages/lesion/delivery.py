@@ -2,120 +2,229 @@
 
 Every event may be sent again, after a process was killed between sending and noting it: MLflow
 takes the same metric, parameter, tag, file and data set twice for once, runs are found by a tag of
-their entry, and of models the first one stays.
+their entry, and a model that was begun is finished. An entry is removed when its run was read back
+and has everything.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import time
-from collections.abc import Iterator
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
 from lesion.address import DATABASES, in_words, scheme
+from lesion.errors import InputError
+from lesion.events import Event
 from lesion.logged_model import log_model
-from lesion.spool import Entry, Event, entries, status
-from lesion.store import open_store, require_active, search, store_lock
+from lesion.receipt import missing
+from lesion.spool import Damaged, Entry, entries, status, tidy
+from lesion.store import (
+    NoExperiment,
+    answered,
+    open_store,
+    require_active,
+    run_with_id,
+    search,
+    store_lock,
+    wanted_experiment,
+)
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run, RunTag
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run, RunTag
 
 VALUES_A_REQUEST = 1000  # MLflow's limit for metrics
+REASONS_SHOWN = 3
+
+Wanted = dict[str, str]
+Opener = Callable[[Wanted], tuple["MlflowClient", str]]
 
 
-def deliver_all(deadline: float = math.inf) -> None:
-    """Sends whatever waits, oldest first, until a `deadline` of `time.monotonic`.
+class Undelivered(InputError):
+    """Not everything could be sent; the reasons, each once."""
+
+
+def deliver_all() -> None:
+    """Sends whatever waits, oldest first, and sets aside what is damaged.
 
     Raises:
-        Exception: what MLflow raised first, or that the deadline has passed; what was not sent
-            stays, but keeps nothing else from being sent.
+        Undelivered: what was not sent stays, but keeps nothing else from being sent.
     """
-    errors = []
+    with suppress(OSError):
+        tidy()
+    errors = {}
+    opener = _once_for_each_experiment()
     for ended in (False, True):
         for entry in entries():
-            if ended:
-                entry.end_if_abandoned()
             try:
-                deliver(entry, deadline)
+                if ended:
+                    entry.end_if_abandoned()
+                deliver(entry, opener)
+                errors.pop(entry.folder, None)
             except Exception as error:  # whatever MLflow, its store or the network can raise
-                errors.append(error)
+                errors[entry.folder] = error
     if errors:
-        raise errors[0]
+        reasons = Counter(map(in_words, errors.values())).most_common()
+        shown = [
+            reason if count == 1 else f"{reason} ({count} runs)"
+            for reason, count in reasons[:REASONS_SHOWN]
+        ]
+        if len(reasons) > REASONS_SHOWN:
+            shown.append(f"and {len(reasons) - REASONS_SHOWN} other reasons")
+        raise Undelivered("; ".join(shown))
 
 
-def deliver(entry: Entry, deadline: float = math.inf) -> None:
+def _once_for_each_experiment() -> Opener:
+    """Opens the store; where that has failed, at once: a server that is down is waited for once."""
+    failed = {}
+
+    def opened(wanted: Wanted) -> tuple[MlflowClient, str]:
+        key = frozenset(wanted.items())
+        if key in failed:
+            raise failed[key]
+        try:
+            return open_store(wanted)
+        except InputError as error:
+            failed[key] = error
+            raise
+
+    return opened
+
+
+def deliver(entry: Entry, opener: Opener = open_store) -> None:
     """Sends what was not sent yet, unless another process is at it, and removes a complete entry.
 
     Raises:
-        TimeoutError: the `deadline` of `time.monotonic` has passed.
         Exception: whatever MLflow raises; what was not sent stays.
     """
-    try:
-        with entry.sending.acquire(timeout=0):
-            _deliver(entry, deadline)
-            if not entry.folder.exists():
-                entry.remove()  # its locks, which may have come back
-    except Timeout:
-        return
+    with suppress(Timeout), entry.held(entry.sending):
+        try:
+            _deliver(entry, opener)
+        except Damaged as damage:
+            entry.set_aside(damage)
+    if not entry.folder.exists():
+        entry.tidy()
 
 
-def _deliver(entry: Entry, deadline: float) -> None:
+def _deliver(entry: Entry, opener: Opener) -> None:
     events = entry.events()
     if not events or (events[0]["event"] == "result" and not _ready(entry, events)):
         return
-    sent = entry.sent()
-    if "run" not in sent:
-        sent = {"count": 0}  # whatever was counted went nowhere
-    if sent["count"] < len(events):
-        _heed(deadline)
-        delivery = Delivery(entry, sent, events[0], deadline)
-        for kind, group in groupby(events[sent["count"] :], key=lambda event: event["event"]):
-            delivery.send(kind, list(group))
-    if status(events) == "FINISHED":  # of what was sent: more may have come meanwhile
+    complete = status(events) == "FINISHED"  # of what is sent here: more may come meanwhile
+    if entry.sent()["count"] == len(events) and not complete:
+        return
+    delivery = Delivery(entry, events, opener)
+    delivery.send_all()
+    if complete:
+        delivery.verify()
         entry.remove()
 
 
 def _ready(entry: Entry, events: list[Event]) -> bool:
     """Whether a result is complete, and the training that it is to join is not waiting itself."""
     model_hash = events[0]["model_hash"]
-    trainings = [
-        event
+    return status(events) == "FINISHED" and not any(
+        event["event"] == "tags" and event["values"].get("model_hash") == model_hash
         for other in entries()
         if other.folder != entry.folder
-        for event in other.events()
-        if event["event"] == "tags" and event["values"].get("model_hash") == model_hash
-    ]
-    return status(events) == "FINISHED" and not trainings
+        for event in _readable(other)
+    )
 
 
-def _heed(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise TimeoutError("it is too slow")
+def _readable(entry: Entry) -> list[Event]:
+    try:
+        return entry.events()
+    except (Damaged, OSError):
+        return []
+
+
+def _store_of(opening: Event, opener: Opener) -> tuple[MlflowClient, str]:
+    """The store, and the experiment that was named when a run was recorded.
+
+    Where that was a number of another store's, the one that is named now.
+    """
+    wanted = opening.get("experiment") or wanted_experiment()
+    try:
+        return opener(wanted)
+    except NoExperiment:
+        if wanted == wanted_experiment():
+            raise
+        return opener(wanted_experiment())
 
 
 class Delivery:
     """One entry on its way into one run."""
 
-    def __init__(self, entry: Entry, sent: dict[str, Any], opening: Event, deadline: float) -> None:
+    def __init__(self, entry: Entry, events: list[Event], opener: Opener) -> None:
+        opening = events[0]
         self.entry = entry
-        self.sent = sent
+        self.events = events
         self.key = f"{entry.folder.name}-{opening['time']}"
-        self.deadline = deadline
-        self.client, self.experiment = open_store(opening.get("experiment"))
+        self.client, self.experiment = _store_of(opening, opener)
         self.over_network = scheme(self.client.tracking_uri) not in DATABASES
+        self.sent = entry.sent()
+        run = self.sent.get("run")
+        # Another store, or this one made anew, does not know the run, which is opened there anew.
+        if run is None or self.sent["count"] > len(events) or not run_with_id(self.client, run):
+            self.sent = {"count": 0}
+
+    def send_all(self) -> None:
+        """Sends the events that were not sent yet."""
+        waiting = self.events[self.sent["count"] :]
+        for kind, group in groupby(waiting, key=lambda event: event["event"]):
+            self.send(kind, list(group))
+
+    def verify(self) -> None:
+        """Reads the run back; if it lacks something, all is sent once more.
+
+        Raises:
+            InputError: it still does.
+        """
+        for again in (True, False):
+            lacks = list(islice(self._missing(), 1))
+            if not lacks:
+                return
+            self.sent["count"] = 0
+            self.entry.note_sent(self.sent)
+            if again:
+                self.send_all()
+        kind, name = lacks[0]
+        raise InputError(
+            f"MLflow took {kind} {name} of run {self.sent['run']}, and does not have it"
+        )
+
+    def _missing(self) -> Iterator[tuple[str, str]]:
+        for kind, name in self._not_read_back():
+            if [kind, name] not in self.sent.get("refused", []):
+                yield kind, name
+
+    def _not_read_back(self) -> Iterator[tuple[str, str]]:
+        if self.sent.get("mode") == "linked":
+            run = self.client.get_run(self.sent["run"])
+            yield from (("tags", name) for name in self._links(run) if name not in run.data.tags)
+        else:
+            events = [event for event in self.events if self._is_sent(event["event"])]
+            yield from missing(self.client, self.sent["run"], self.entry, events)
 
     def send(self, kind: str, events: list[Event]) -> None:
         """Sends events of one kind that follow each other, and notes it."""
         for part in _parts(kind, events):
-            _heed(self.deadline)
-            if self.sent.get("mode") != "linked" or kind in ("training", "result"):
+            if self._is_sent(kind):
                 self._try(kind, part)
             self.sent["count"] += len(part)
             self.entry.note_sent(self.sent)
+
+    def _is_sent(self, kind: str) -> bool:
+        mode = self.sent.get("mode")
+        if kind == "history":
+            # What a training has logged by itself needs no second time.
+            return mode == "from outputs"
+        return mode != "linked" or kind == "result"
 
     def _try(self, kind: str, events: list[Event]) -> None:
         from mlflow.exceptions import MlflowException
@@ -131,6 +240,8 @@ class Delivery:
         """Logs metrics, params or tags, but for single ones that MLflow will never take."""
         from mlflow.exceptions import MlflowException, RestException
 
+        refused = self.sent.get("refused", [])
+        things = [thing for thing in things if [kind, thing.key] not in refused]
         try:
             self.client.log_batch(self.sent["run"], **{kind: things})
         except MlflowException as error:
@@ -141,12 +252,15 @@ class Delivery:
             # What is sent to a deleted run is refused in the same way.
             require_active(self.client, self.sent["run"])
             if len(things) == 1:
-                name = f"{kind.removesuffix('s')} {things[0].key!r} of run {self.sent['run']}"
-                print(f"warning: MLflow refuses {name}: {in_words(error)}", flush=True)
+                self._note_refusal(kind, things[0].key, error)
                 return
             for half in _slices(things, (len(things) + 1) // 2):
-                _heed(self.deadline)
                 self._log(kind, half)
+
+    def _note_refusal(self, kind: str, key: str, error: Exception) -> None:
+        self.sent.setdefault("refused", []).append([kind, key])
+        name = f"{kind.removesuffix('s')} {key!r} of run {self.sent['run']}"
+        print(f"warning: MLflow refuses {name}: {in_words(error)}", flush=True)
 
     def _training(self, *openings: Event) -> None:
         opening = openings[-1]
@@ -162,14 +276,21 @@ class Delivery:
         # Two results of one model at once must not both take its training's run for theirs.
         with store_lock():
             if run := self._run_of_this_entry():
-                mode = run.data.tags["recorded"]
+                mode = run.data.tags.get("recorded", "from outputs")
             else:
                 run, mode = self._run_of_result(opening, hashes)
         self.sent |= {"run": run.info.run_id, "mode": mode}
-        # A tag for each experiment that came to this result again.
-        if mode == "linked" and opening["name"] != run.info.run_name:
-            base = opening["tags"].get("DVC_EXP_BASELINE_REV") or "workspace"
-            self._set_tags({f"linked.{opening['name']}": base})
+        if mode == "linked":
+            self._set_tags(self._links(run))
+
+    def _links(self, run: Run) -> dict[str, str]:
+        """A tag for each other experiment that came to the result of a run again."""
+        opening = self.events[0]
+        experiment = opening["tags"].get("DVC_EXP_NAME")
+        if opening["name"] == run.info.run_name or experiment == run.data.tags.get("DVC_EXP_NAME"):
+            return {}
+        base = opening["tags"].get("DVC_EXP_BASELINE_REV") or "workspace"
+        return {f"linked.{opening['name']}": base}
 
     def _run_of_result(self, opening: Event, hashes: dict[str, str]) -> tuple[Run, str]:
         """The run that a result goes to, and what it is to that: linked, by training, from outputs.
@@ -201,12 +322,14 @@ class Delivery:
         return None
 
     def _create(self, opening: Event, tags: dict[str, str]) -> Run:
-        return self.client.create_run(
+        run = self.client.create_run(
             self.experiment,
             start_time=opening["time"],
             run_name=opening["name"],
             tags={"entry": self.key, **tags},
         )
+        answered(run.info.run_id)
+        return run
 
     def _params(self, *events: Event) -> None:
         from mlflow.entities import Param
@@ -222,21 +345,9 @@ class Delivery:
             self._set_tags(event["values"])
 
     def _metrics(self, *events: Event) -> None:
-        from mlflow.entities import Metric
+        self._log("metrics", _points(events))
 
-        metrics = [
-            Metric(name, value, event["time"], event["step"] or 0)
-            for event in events
-            for name, value in event["values"].items()
-        ]
-        self._log("metrics", metrics)
-
-    _system = _metrics
-
-    def _history(self, *events: Event) -> None:
-        # What a training has logged by itself needs no second time.
-        if self.sent["mode"] == "from outputs":
-            self._metrics(*events)
+    _system = _history = _metrics
 
     def _dataset(self, event: Event) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -258,15 +369,22 @@ class Delivery:
         self.client.log_inputs(self.sent["run"], inputs)
 
     def _file(self, event: Event) -> None:
-        path = self.entry.folder / "files" / event["path"]
+        path = self.entry.kept(event["path"])
         if path.is_dir():
             self.client.log_artifacts(self.sent["run"], str(path), path.name)
         else:
             self.client.log_artifact(self.sent["run"], str(path))
 
     def _model(self, event: Event) -> None:
-        if not self.client.get_run(self.sent["run"]).outputs.model_outputs:
-            log_model(self.sent["run"], self.entry.folder / "files" / event["path"])
+        model = log_model(self.client, self.sent["run"], self.entry.kept(event["path"]))
+        # Its page shows the numbers of the run.
+        numbers = [e for e in self.events if e["event"] == "metrics" and e["step"] is None]
+        refused = self.sent.get("refused", [])
+        points = [
+            point for point in _points(numbers, model) if ["metrics", point.key] not in refused
+        ]
+        for part in _slices(points, VALUES_A_REQUEST):
+            self._log("metrics", part)
 
     def _end(self, event: Event) -> None:
         self.client.set_terminated(self.sent["run"], event["status"], event["time"])
@@ -279,6 +397,16 @@ def _run_tags(values: dict[str, str]) -> list[RunTag]:
     from mlflow.entities import RunTag
 
     return [RunTag(name, value) for name, value in values.items()]
+
+
+def _points(events: Iterable[Event], model: str | None = None) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, value, event["time"], event["step"] or 0, model_id=model)
+        for event in events
+        for name, value in event["values"].items()
+    ]
 
 
 def _parts(kind: str, events: list[Event]) -> Iterator[list[Event]]:

@@ -1,12 +1,13 @@
-"""MLflow's store: what experiment and runs are in it."""
+"""MLflow's store: what experiment, runs and files are in it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Before MLflow is imported: no usage reports from a project that may hold patients' images, no
@@ -26,9 +27,15 @@ from lesion.root import project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment, FileInfo, Run
 
 EXPERIMENT = "skin-lesion-segmentation"
+# What MLflow says of an id that is not there, or is none.
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+class NoExperiment(InputError):
+    """The store has none of the number that was named, as another store had."""
 
 
 def open_store(
@@ -43,11 +50,7 @@ def open_store(
     """
     import mlflow
 
-    for name in ("alembic", "mlflow.tracking.fluent"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # With a traceback, what it raises too, of a full disk for instance.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    _hush()
     address = tracking_address()
     try:
         _refuse_folder(address)
@@ -61,6 +64,28 @@ def open_store(
     except Exception as error:  # whatever MLflow, a driver or the network can raise
         raise _refusal(error) from None
     return client, found
+
+
+class _Redaction(logging.Filter):
+    """Lets all through, without secrets and tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args, record.exc_info = redacted(record.getMessage()), (), None
+        return True
+
+
+_REDACTION = _Redaction()
+
+
+def _hush() -> None:
+    """Of what libraries log, a retry for instance, no address is shown with its password."""
+    for name in ("alembic", "mlflow.tracking.fluent"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # raises it too
+    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    own = [handler for name in ("", "mlflow") for handler in logging.getLogger(name).handlers]
+    for handler in (*own, logging.lastResort):
+        handler.addFilter(_REDACTION)
 
 
 def wanted_experiment() -> dict[str, str]:
@@ -77,19 +102,44 @@ def wanted_experiment() -> dict[str, str]:
 
 def _experiment(client: MlflowClient, wanted: dict[str, str], make: bool) -> str:
     name, number = wanted.get("name"), wanted.get("id")
-    found = client.get_experiment_by_name(name) if name else client.get_experiment(number)
+    found = client.get_experiment_by_name(name) if name else _with_number(client, number)
     if found is None:
-        if number or not make:
+        if number:
+            raise NoExperiment(f"no experiment {number} in it; MLFLOW_EXPERIMENT_ID names another")
+        if not make:
             raise InputError(f"no experiment {name} in it; MLFLOW_EXPERIMENT_NAME names another")
-        return client.create_experiment(name, **database.new_experiment(client.tracking_uri))
-    if number not in (None, found.experiment_id):
-        raise InputError(
+        made = client.create_experiment(name, **database.new_experiment(client.tracking_uri))
+        return answered(made)
+    if number not in (None, answered(found.experiment_id)):
+        raise NoExperiment(
             f"experiment {name} has the id {found.experiment_id}, but MLFLOW_EXPERIMENT_ID is "
             f"{number}; unset one of them"
         )
     _require_active_experiment(found)
     database.check_files(client, found)
     return found.experiment_id
+
+
+def _with_number(client: MlflowClient, number: str) -> Experiment | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_experiment(number)
+    except MlflowException as error:
+        if error.error_code in NOT_THERE:
+            return None
+        raise
+
+
+def answered(name: str) -> str:
+    """What a store has called a thing that was made or found.
+
+    Raises:
+        InputError: nothing, as what is no server of MLflow does, but says yes to everything.
+    """
+    if not name:
+        raise InputError("it answers, but not as MLflow does; is that its address?")
+    return name
 
 
 def require_active(client: MlflowClient, run_id: str) -> None:
@@ -130,7 +180,8 @@ def errors_as_input_errors() -> Iterator[None]:
 
 
 def _refusal(error: Exception) -> InputError:
-    return InputError(f"MLflow's store {redacted(tracking_address())}: {in_words(error)}")
+    kind = NoExperiment if isinstance(error, NoExperiment) else InputError
+    return kind(f"MLflow's store {redacted(tracking_address())}: {in_words(error)}")
 
 
 def _refuse_folder(address: str) -> None:
@@ -161,9 +212,24 @@ def run_with_id(client: MlflowClient, run_id: str) -> Run | None:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in NOT_THERE:
             return None
         raise
+
+
+def unlisted(
+    path: Path, parent: Path, list_files: Callable[[str | None], list[FileInfo]]
+) -> list[str]:
+    """Which files of a file or folder are not in the store, whole, under their name in `parent`.
+
+    `list_files` is what lists a folder of the store; None is the uppermost.
+    """
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    sizes = {file.relative_to(parent).as_posix(): file.stat().st_size for file in files}
+    folders = {name.rpartition("/")[0] for name in sizes}
+    there = {file.path: file.file_size for place in folders for file in list_files(place or None)}
+    # Some stores list files without their size.
+    return [name for name, size in sizes.items() if there.get(name, -1) not in (size, None)]
 
 
 def runs_with(client: MlflowClient, experiment: str, result_hash: str, of: str) -> list[Run]:

@@ -2,8 +2,8 @@
 
 A training and its result are one MLflow run. The stage train opens it and logs as it goes; the
 stage record adds what the later stages made, or finds the run again where DVC restored the training
-from its cache. Whatever goes wrong costs one warning, never the stage; but a result that cannot even
-be written down, record's only work, is left to be recorded again.
+from its cache. Whatever goes wrong costs one warning, never the stage; but a result that cannot
+even be written down, record's only work, is left to be recorded again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lesion.errors import InputError
 from lesion.spool import Entry, is_unfinished, spool
 from lesion.store import wanted_experiment
 
-# Seconds after which the end of a stage sends nothing more; the rest stays on disk.
+# Seconds that the end of a stage waits for what is still to be sent; the rest stays on disk.
 PATIENCE = 60.0
 PATIENCE_IF_STOPPED = 5.0
 
@@ -146,8 +146,10 @@ def _spooled(
     finally:
         run.append("end", status=status)
         if courier:
-            courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
-            run.entry.close()
+            try:
+                courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
+            finally:
+                run.entry.close()
         if run.required and not run.works:
             run.entry.remove()  # half a result
 
