@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro repository test test-all lint sample mlflow experiments
+.PHONY: repro repository doctor test test-all lint sample mlflow experiments
 
 repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
@@ -12,6 +12,9 @@ repro: $(VENV)/installed repository  ## run the whole pipeline
 repository:  ## make this folder a git repository, which DVC needs, where it was downloaded as a ZIP
 	@git rev-parse --git-dir >/dev/null 2>&1 || { git init --quiet && git add --all && \
 	    echo "made a git repository of this folder; before experiments: git commit -m Start"; }
+
+doctor: $(VENV)/installed  ## mend what a kill or a full disk left, where DVC says "corrupted"
+	python tools/doctor.py
 
 test: $(VENV)/installed repository  ## run the tests, among them the whole pipeline in a fresh clone
 	python -m pytest

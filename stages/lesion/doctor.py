@@ -11,7 +11,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from dvc.config import Config
 from dvc.dirs import site_cache_dir
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
+from dvc.repo import Repo
 from dvc.rwlock import SCHEMA as RWLOCK
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA, COMPILED_SINGLE_STAGE_SCHEMA
 from dvc.utils.serialize import load_json, load_yaml
@@ -69,6 +68,7 @@ def examine() -> Iterator[Finding]:
     except DvcException:
         raise InputError(f"another user's DVC is at work here: it holds {lock.lockfile}") from None
     try:
+        # Files before databases: without them DVC does not say where those are.
         for look in (_rwlocks, _queue, _lock_files, _databases, _left_behind, _git):
             yield from look()
     finally:
@@ -147,13 +147,11 @@ def _lock_files() -> Iterator[Finding]:
 
 def _databases() -> Iterator[Finding]:
     """Where DVC keeps which file had which hash, outside the project."""
-    with TemporaryDirectory() as elsewhere:
-        # DVC opens them before it says where they are.
-        ask = (sys.executable, "-c", "from dvc.repo import Repo; print(Repo().site_cache_dir)")
-        name = Path(_output(*ask, DVC_SITE_CACHE_DIR=elsewhere).strip()).name
-    configured = Config(".dvc")["core"].get("site_cache_dir")
-    folder = Path(site_cache_dir(configured), "repo", name)
-    for path in sorted(folder.rglob("*.db")) if name else ():
+    try:
+        folder = _site_cache()
+    except DvcException:  # without git, say: DVC does nothing here, and says why
+        return
+    for path in sorted(folder.rglob("*.db")):
         try:
             with closing(sqlite3.connect(path)) as database:
                 sound = database.execute("pragma quick_check").fetchone() == ("ok",)
@@ -163,6 +161,22 @@ def _databases() -> Iterator[Finding]:
             for file in path.parent.glob(f"{path.name}*"):
                 file.unlink()
             yield Finding(path, "damaged; removed, DVC makes it anew")
+
+
+def _site_cache() -> Path:
+    """The folder of this project's databases."""
+    variable = "DVC_SITE_CACHE_DIR"
+    before = os.environ.get(variable)
+    with TemporaryDirectory() as elsewhere:
+        os.environ[variable] = elsewhere  # DVC opens them before it says where they are
+        try:
+            with closing(Repo()) as repo:
+                name = Path(repo.site_cache_dir).name
+                configured = repo.config["core"].get("site_cache_dir")
+        finally:
+            del os.environ[variable]
+            os.environ.update({variable: before} if before else {})
+    return Path(site_cache_dir(configured), "repo", name)
 
 
 def _left_behind() -> Iterator[Finding]:
@@ -209,12 +223,10 @@ def _as_git_has_it(path: Path) -> str:
     return _output("git", "show", f":./{path}") or _output("git", "show", f"HEAD:./{path}")
 
 
-def _output(*command: str, **environment: str) -> str:
+def _output(*command: str) -> str:
     """What a command says; nothing where it fails or is missing."""
     with suppress(OSError):
-        result = subprocess.run(
-            command, capture_output=True, encoding="utf-8", env=os.environ | environment
-        )
+        result = subprocess.run(command, capture_output=True, encoding="utf-8")
         if result.returncode == 0:
             return result.stdout
     return ""
