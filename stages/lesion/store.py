@@ -47,7 +47,8 @@ def open_store(
         logging.getLogger(name).setLevel(logging.WARNING)
     # With a traceback, what it raises too, of a full disk for instance.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    for name in ("mlflow.utils.databricks_utils", "mlflow.tracking.context.registry"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     address = tracking_address()
     try:
         _refuse_folder(address)
