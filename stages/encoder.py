@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lesion import params
 from lesion.cli import run
-from lesion.files import whole_folder, write_json
+from lesion.files import whole_folder, write_bytes, write_json
 
 PRETRAINED = Path("pretrained")
 WEIGHTS_FILE = "imagenet.pth"
@@ -24,7 +24,7 @@ def main() -> None:
 
             found = fetch_weights(name)
             source |= {"weights": str(imagenet_weights(name)), "file": found.name}
-            (folder / WEIGHTS_FILE).write_bytes(found.read_bytes())
+            write_bytes(folder / WEIGHTS_FILE, found.read_bytes())
         write_json(folder / "source.json", source)
     print(f"encoder {name}" + (f": {source['file']}" if name != "none" else ": no weights needed"))
 

@@ -7,12 +7,14 @@ writes  plots/report.html (all in one file, for a browser without a network) and
 knobs   panel_images (params.yaml)
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lesion import params, score_figures
 from lesion.archives import ArchiveReader
@@ -38,6 +40,9 @@ from lesion.progress import Progress
 from lesion.published import published
 from lesion.tables import load_numbers, load_table
 from lesion.traits import groups
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")

@@ -16,10 +16,11 @@ from pathlib import Path
 from lesion import finished, params, tracking
 from lesion.arrays import training_arrays
 from lesion.cli import PROJECT, run
-from lesion.files import write_json
+from lesion.files import require_room, write_json
 from lesion.fingerprint import code_hash, data_hash
 from lesion.header import read_header
 from lesion.results import MODEL, in_workspace
+from lesion.spool import spool
 from lesion.tables import METRICS, load_table
 
 RAW = Path("raw")
@@ -33,6 +34,7 @@ def main() -> None:
     header = read_header(MODEL)
     result = in_workspace()
     data = data_hash(training_arrays(ARRAYS))
+    require_room(spool(), sum(map(size, (METRICS, PLOTS, MODEL))))
     with tracking.result(result.model_hash, result.hash) as log:
         log.params(result.params)
         log.tags(result.words)
@@ -55,6 +57,11 @@ def main() -> None:
     )
     finished.remove_if_noted(header.fingerprint)
     print(f"recorded: model {result.model_hash}, test Dice {result.numbers['test.dice']}")
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")))
 
 
 if __name__ == "__main__":

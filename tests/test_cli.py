@@ -126,3 +126,109 @@ def test_every_stage_ends_well_in_a_locale_that_knows_ascii_alone(sample, tmp_pa
         assert process.returncode == 0 and b"Traceback" not in complained, complained
         assert said.isascii() and (b"warning: MLflow" in said) == (stage == "train")
     assert "–".encode() in (folder / "plots/report.html").read_bytes()
+
+
+# Opens its data only when it speaks: a closed number would be that of the data then.
+WRITER = """
+import subprocess, sys
+from lesion.cli import in_project, parser, run
+from lesion.progress import Progress
+
+def main():
+    with open(sys.argv[0] + ".data", "wb") as data:
+        with Progress("writes", 1, "files") as progress:
+            progress.update()
+            progress.say("said")
+        print("said")
+        print("said", file=sys.stderr)
+        sys.stdout.flush()
+        subprocess.run(["echo", "said"], check=True)
+        data.write(b"data")
+
+if "--tool" in sys.argv:
+    arguments = parser("Says.")
+    arguments.add_argument("--tool", action="store_true")
+    arguments.parse_args()
+    with in_project():
+        main()
+else:
+    run(main)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Path:
+    path = tmp_path / "writer.py"
+    path.write_text(f'"""Says."""{WRITER}')
+    return path
+
+
+def in_shell(writer: Path, redirections: str, *arguments: str) -> subprocess.CompletedProcess:
+    line = f'exec "$0" "$@" {redirections}'
+    path = {"PYTHONPATH": str(ROOT / "stages")}
+    command = ["sh", "-c", line, sys.executable, writer, *arguments]
+    return subprocess.run(command, env=environment() | path, capture_output=True, timeout=600)
+
+
+@pytest.mark.parametrize("kind", [[], ["--tool"]], ids=["stage", "tool"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_where_output_is_closed_work_goes_on_and_nothing_is_printed_into_data(writer, closed, kind):
+    done = in_shell(writer, closed, *kind)
+    assert done.returncode == 0 and b"Error" not in done.stdout + done.stderr
+    assert Path(f"{writer}.data").read_bytes() == b"data"
+
+
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+
+
+@FULL
+@pytest.mark.parametrize("options", [">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_output_on_a_full_disk_ends_no_stage(writer, options):
+    writer.write_text(writer.read_text().replace("subprocess.run", "list"))  # echo fails by itself
+    writer.write_text(writer.read_text().replace(", check=True", ""))
+    done = in_shell(writer, options)
+    assert done.returncode == 0 and b"Error" not in done.stdout + done.stderr
+    assert Path(f"{writer}.data").read_bytes() == b"data"
+
+
+@FULL
+def test_a_tool_whose_output_is_lost_on_a_full_disk_says_so_and_fails(writer):
+    writer.write_text(writer.read_text().replace("subprocess.run", "list"))
+    writer.write_text(writer.read_text().replace(", check=True", ""))
+    done = in_shell(writer, ">/dev/full", "--tool")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(b"writer: standard output: No space left")
+
+
+def test_a_pipe_that_does_not_wait_gets_everything(tmp_path):
+    path = tmp_path / "fast.py"
+    path.write_text(
+        "import os\nfrom lesion.cli import parser\nparser('').parse_args()\n"
+        "os.set_blocking(1, False)\nfor n in range(60000):\n    print(n)\n"
+    )
+    process = start([path])
+    said, complained = process.communicate()
+    assert process.returncode == 0, complained
+    assert said.split() == [str(n).encode() for n in range(60000)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("open('none/x')", "writer: none/x: No such file"),
+        ("open('.')", "writer: .: Is a directory"),
+        ("1 / 0", None),
+        ("os.close(99)", None),
+    ],
+)
+def test_files_that_fail_are_one_line_and_bugs_a_traceback(tmp_path, fault, said):
+    path = tmp_path / "writer.py"
+    path.write_text(
+        f"import os\nfrom lesion.cli import in_project\nwith in_project():\n    {fault}\n"
+    )
+    process = start([path])
+    _, complained = process.communicate()
+    assert process.returncode == 1
+    assert (b"Traceback" in complained) == (said is None)
+    if said:
+        assert complained.startswith(said.encode()) and complained.count(b"\n") == 1

@@ -1,8 +1,19 @@
-"""What the stages share: one module, one subject."""
+"""What the stages share: one module, one subject.
 
+What libraries have to find when they are imported stands here, where every stage comes by before.
+"""
+
+import logging
 import os
 
 # torch's threads sleep while they wait for each other. Otherwise waiting keeps their cores busy,
-# and where other work needs those too, a step takes many times as long. OpenMP reads it when torch
-# is loaded; so this stands where every stage comes by before that.
+# and where other work needs those too, a step takes many times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Without HOME, a user who has no name, as in a container, has no home; MLflow does not load then,
+# and others make a folder called ~. In this one nothing can be made.
+if os.path.expanduser("~") == "~":
+    os.environ["HOME"] = os.devnull
+
+# Where it cannot write to a home, it says at length that it takes a temporary folder.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -5,6 +5,7 @@ tells which split it holds and which of the two: `ISIC2018_Task1-2_Training_Inpu
 `ISIC2018_Task1_Training_GroundTruth.zip`, and so for Validation and Test.
 """
 
+import os
 import re
 import struct
 import threading
@@ -85,7 +86,8 @@ def find_archives(folder: Path) -> dict[str, SplitArchives]:
                     "keep one of them"
                 )
     if "train" not in found:
-        present = ", ".join(path.name for path in sorted(folder.glob("*"))[:5]) or "nothing"
+        there = sorted(os.listdir(folder)) if folder.exists() else []  # glob hides that it may not
+        present = ", ".join(there[:5]) or "nothing"
         raise InputError(
             f"{folder}: found {present}, no training images; {_EXPECTED}; folders of images are "
             "described in datasets.yaml"
@@ -217,6 +219,8 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise InputError(
             f"{path}: not found; put it there, or run `dvc repro` if it is in raw/"
         ) from None
+    except PermissionError:
+        raise
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: {wrong_encoding(error)}") from None
     except (*_DAMAGE, ValueError) as error:

@@ -24,7 +24,8 @@ def run(stage: Callable[[], None]) -> None:
     """
     module = sys.modules[stage.__module__]
     parser(module.__doc__).parse_args()
-    with _in_one_line(), alone(PROJECT / "stages" / Path(module.__file__).name):
+    os.chdir(PROJECT)
+    with in_one_line(), alone(PROJECT / "stages" / Path(module.__file__).name):
         stage()  # what it says is also in its outputs, where that was not heard
 
 
@@ -43,7 +44,8 @@ def in_project() -> Iterator[None]:
 
     So does output that could not be written, since that is what a tool works for.
     """
-    with _in_one_line():
+    os.chdir(PROJECT)
+    with in_one_line():
         yield
         sys.stdout.flush()
         buffer = getattr(sys.stdout, "buffer", None)
@@ -53,9 +55,10 @@ def in_project() -> Iterator[None]:
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
-    os.chdir(PROJECT)
-    name = Path(sys.argv[0]).stem
+def in_one_line(name: str | None = None) -> Iterator[None]:
+    """Ends the process by a line that begins with a program's name, not by a traceback, where that
+    is of no use: at what a person has to mend."""
+    name = name or Path(sys.argv[0]).stem
     try:
         yield
     except (InputError, ImageError) as error:
@@ -94,7 +97,7 @@ def _heard_or_not(stream: TextIO | None) -> TextIO:
     full disk, on which there are gaps in what was said.
     """
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+        return open(os.devnull, "w", encoding="utf-8")
     if stream not in (sys.__stdout__, sys.__stderr__):
         return stream  # a test listens
     strict = stream.errors in ("strict", "surrogateescape")

@@ -24,7 +24,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     part = _beside(path)
     shutil.rmtree(part, ignore_errors=True)
     try:
-        with _named(part, path):
+        with naming(part, path):
             part.mkdir(parents=True)
             yield part
             shutil.rmtree(path, ignore_errors=True)
@@ -38,7 +38,7 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     try:
-        with _named(part, path, len(content)):
+        with naming(part, path, len(content)):
             with part.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -61,12 +61,14 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def copy_file(source: Path, path: Path) -> None:
     """Writes a copy of `source`, which is no link to it."""
+    size = source.stat().st_size
+    require_room(path, size)
     try:
         shutil.copyfile(source, path)
     except OSError as error:
         if error.errno in FULL:  # names the file that was read
             error.filename = str(path)
-            _say_room(error, path, source.stat().st_size)
+            _say_room(error, path, size)
         raise
 
 
@@ -84,7 +86,7 @@ def require_room(path: Path, size: int) -> None:
 
 
 @contextmanager
-def _named(part: Path, path: Path, size: int | None = None) -> Iterator[None]:
+def naming(part: Path, path: Path, size: int | None = None) -> Iterator[None]:
     """Makes an OSError of `part`, or of what lies in it, one of `path`.
 
     One of a full disk that names no file, as it comes of writing to an open one, is of `path` too.
@@ -108,15 +110,17 @@ def _say_room(error: OSError, part: Path, size: int | None) -> None:
     """Adds to what an error of a full disk says; `part` is what was written till then."""
     if error.strerror != os.strerror(error.errno):
         return  # said already, where more was known
+    said = [] if size is None else [f"{tqdm.format_sizeof(size, 'B')} to write"]
     with suppress(OSError):
-        state = os.statvfs(_existing(part))
-        free = state.f_bavail * state.f_frsize
-        if part.is_file():
-            free += part.stat().st_blocks * 512
-        wanted = "" if size is None else f"{tqdm.format_sizeof(size, 'B')} to write, "
-        error.strerror += f": {wanted}{tqdm.format_sizeof(free, 'B')} free"
-        if state.f_files and not state.f_favail:
-            error.strerror += ", but for no further file (`df -i`)"
+        if error.errno == errno.ENOSPC:  # else it is a quota or a limit that is used up
+            state = os.statvfs(_existing(part))
+            free = state.f_bavail * state.f_frsize
+            if part.is_file():
+                free += part.stat().st_blocks * 512
+            said.append(f"{tqdm.format_sizeof(free, 'B')} free")
+            if state.f_files and not state.f_favail:
+                said.append("but for no further file (`df -i`)")
+    error.strerror = ": ".join(filter(None, [error.strerror, ", ".join(said)]))
 
 
 def _existing(path: Path) -> Path:

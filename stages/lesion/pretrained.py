@@ -11,7 +11,8 @@ from urllib.parse import urlparse
 import torch
 from torchvision.models import WeightsEnum, get_model_weights
 
-from lesion.errors import InputError
+from lesion.errors import FULL, InputError
+from lesion.files import naming
 
 
 def fetch_weights(name: str) -> Path:
@@ -27,8 +28,11 @@ def fetch_weights(name: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not path.exists():
         try:
-            weights.get_state_dict(progress=False, check_hash=True)
+            with naming(path, path):
+                weights.get_state_dict(progress=False, check_hash=True)
         except (OSError, HTTPException, RuntimeError) as error:  # the last: another hash
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise InputError(
                 f"{weights.url}: {error}; expected the ImageNet weights of encoder {name}: "
                 f"put that file at {path}, or set TORCH_HOME to a folder with "

@@ -82,7 +82,8 @@ def _hush() -> None:
     for name in ("alembic", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # raises it too
-    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    for name in ("mlflow.utils.databricks_utils", "mlflow.tracking.context.registry"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     own = [handler for name in ("", "mlflow") for handler in logging.getLogger(name).handlers]
     for handler in (*own, logging.lastResort):
         handler.addFilter(_REDACTION)

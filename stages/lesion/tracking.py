@@ -2,8 +2,8 @@
 
 A training and its result are one MLflow run. The stage train opens it and logs as it goes; the
 stage record adds what the later stages made, or finds the run again where DVC restored the training
-from its cache. Whatever goes wrong costs one warning, never the stage; but a result that cannot
-even be written down, record's only work, is left to be recorded again.
+from its cache. Whatever goes wrong costs one warning, never the stage; but where a result cannot
+even be written down, the stage record, which is there for nothing else, fails, to be run again.
 """
 
 from __future__ import annotations
