@@ -78,10 +78,11 @@ _REDACTION = _Redaction()
 
 
 def _hush() -> None:
-    """Of what libraries log, a retry for instance, no address is shown with its password."""
+    """Of what libraries log little is shown, and no address with its password."""
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)
+    for name in ("urllib3", "mlflow.utils.databricks_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     own = [handler for name in ("", "mlflow") for handler in logging.getLogger(name).handlers]
     for handler in (*own, logging.lastResort):
         handler.addFilter(_REDACTION)
