@@ -219,6 +219,13 @@ def test_a_store_whose_folder_is_gone_is_not_made_again(tmp_path, environment):
     assert not gone.parent.exists()
 
 
+def test_what_was_left_of_a_store_that_was_not_made_to_the_end_is_removed(tmp_path, environment):
+    for end in ("part", "part-journal"):
+        (tmp_path / f".mlflow.db.0123abcd.{end}").write_bytes(b"half")
+    opened(tmp_path, environment)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
 def test_who_only_asks_makes_neither_store_nor_experiment(tmp_path, project, environment):
     (tmp_path / "new").mkdir()
     with pytest.raises(InputError, match="there is none yet; a run of the pipeline makes it"):
@@ -289,6 +296,19 @@ def test_an_address_that_leads_nowhere_costs_seconds_and_one_error_without_its_p
     said = str(refused.value)
     assert said.startswith("MLflow's store ")
     assert "\n" not in said and "SEC" not in said and "RET" not in said
+
+
+@pytest.mark.parametrize("length", [481, 700])
+def test_a_path_that_is_too_long_for_sqlite_says_so_at_once(tmp_path, environment, length):
+    file = tmp_path
+    while len(str(file)) < length - 201:
+        file /= "x" * 100
+    file /= "x" * (length - len(str(file)) - 1 - len("/mlflow.db"))
+    file.mkdir(parents=True)
+    environment.setenv("DVC_ROOT", str(file))
+    with pytest.raises(InputError, match=f"the path has {length} bytes, and SQLite opens none"):
+        open_store()
+    assert [path.name for path in file.iterdir()] == ["mlflow.db.lock"]
 
 
 def test_a_folder_of_files_that_mlflow_is_allowed_to_use_lies_in_the_root(

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mlflow
 import numpy as np
@@ -365,6 +366,20 @@ def test_a_result_whose_sending_was_killed_gets_the_same_run_again(request_, env
     assert run.info.run_id == first.info.run_id and run.data.metrics["dice"] == 0.5
 
 
+def test_a_result_that_is_recorded_again_after_a_kill_is_no_other_experiment(environment):
+    train("again and again", "recorded twice")
+    with environment.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(delivery.Delivery, "_metrics", killed)
+        patch.setattr(tracking, "Courier", Mock())
+        give_result("recorded twice", "result recorded twice", dice=0.5)
+        delivery.deliver_all()
+    give_result("recorded twice", "result recorded twice", dice=0.5)
+    (run,) = found(result_hash="result recorded twice")
+    assert run.data.metrics["dice"] == 0.5 and run.info.status == "FINISHED"
+    assert [tag for tag in run.data.tags if tag.startswith("linked.")] == []
+    assert entries() == []
+
+
 def test_what_waits_from_earlier_runs_is_sent_by_the_next():
     entry = Entry.open("earlier")
     entry.append("training", name="earlier", tags={"fingerprint": "earlier"})
@@ -375,18 +390,62 @@ def test_what_waits_from_earlier_runs_is_sent_by_the_next():
     assert run.info.status == "FINISHED" and entries() == []
 
 
-def test_an_entry_that_cannot_be_sent_keeps_no_other_from_it():
-    for name in ("broken", "whole"):
-        entry = Entry.open(name)
-        entry.append("training", name=name, tags={"fingerprint": name})
-        if name == "broken":
-            entry.append("file", path="none.csv")
-        entry.append("end", status="FINISHED")
-        entry.close()
+def waiting(name: str, *events: dict) -> Entry:
+    """An entry of a training that was completed and not sent."""
+    entry = Entry.open(name)
+    entry.append("training", name=name, tags={"fingerprint": name})
+    for event in events:
+        entry.append(**event)
+    entry.append("end", status="FINISHED")
+    entry.close()
+    return entry
+
+
+@pytest.mark.parametrize("damage", ["garbage", "no weights", "a folder"])
+def test_an_entry_that_is_damaged_is_set_aside_and_keeps_no_other_from_being_sent(
+    damage, capsys, tmp_path
+):
+    events = []
+    if damage == "no weights":
+        (tmp_path / "unet.safetensors").write_bytes(b"no weights")
+        events = [{"kind": "model", "path": "unet.safetensors"}]
+    entry = Entry.open(damage)
+    if events:
+        entry.keep(tmp_path / "unet.safetensors")
+    entry.close()
+    waiting(damage, *events)
+    file = entry.folder / "events.jsonl"
+    if damage == "garbage":
+        file.write_bytes(b"garbage\n")
+    elif damage == "a folder":
+        file.unlink()
+        file.mkdir()
+    waiting(f"beside {damage}")
     delivery.deliver_all()
-    (run,) = found(fingerprint="whole")
-    assert run.info.status == "FINISHED"
-    assert [entry.folder.name for entry in entries()] == ["broken"]
+    (run,) = found(fingerprint=f"beside {damage}")
+    assert run.info.status == "FINISHED" and entries() == []
+    assert (spool() / "damaged" / damage / "events.jsonl").exists()
+    said = capsys.readouterr().out
+    assert said.startswith(f"warning: mlspool/{damage} cannot be sent (") and said.count("\n") == 1
+    shutil.rmtree(spool() / "damaged")
+
+
+def test_what_waits_for_several_reasons_says_each_of_them_once(own_store):
+    opened, _ = open_store()
+    for name in ("one", "other"):
+        opened.delete_experiment(opened.create_experiment(name))
+        for number in (1, 2):
+            entry = Entry.open(f"{name} {number}")
+            entry.append("training", name=name, tags={}, experiment={"name": name})
+            entry.append("end", status="FINISHED")
+            entry.close()
+    waiting("beside others")
+    with pytest.raises(delivery.Undelivered) as refused:
+        delivery.deliver_all()
+    for name in ("one", "other"):
+        assert str(refused.value).count(f"experiment {name} is deleted") == 1
+    assert str(refused.value).count("(2 runs)") == 2
+    assert len(found(fingerprint="beside others")) == 1 and len(entries()) == 4
 
 
 def test_what_is_written_while_the_rest_is_sent_is_sent_next_time(environment):
@@ -425,8 +484,117 @@ def test_a_model_that_was_sent_already_is_not_sent_again(logged):
     for _ in range(2):
         entry.note_sent({"count": 0})
         delivery.deliver(entry)
-    (run,) = found(fingerprint="model")
-    assert len(client().get_run(run.info.run_id).outputs.model_outputs) == 1
+    assert_has_one_model("model")
+
+
+def assert_has_one_model(fingerprint: str) -> None:
+    """A run has one model, which is READY and gives probabilities."""
+    (run,) = found(fingerprint=fingerprint)
+    (output,) = run.outputs.model_outputs
+    (model,) = client().search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    assert model.model_id == output.model_id and model.status == "READY"
+    network = mlflow.pytorch.load_model(f"models:/{model.model_id}")
+    assert network(torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)).shape == (1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    "request_", ["create_logged_model", "log_model_artifacts", "finalize_logged_model"]
+)
+def test_a_model_whose_sending_was_killed_is_whole_in_the_end(request_, logged, environment):
+    name = f"killed in {request_}"
+    send = getattr(mlflow.MlflowClient, request_)
+
+    def send_and_die(*arguments: object, **named: object) -> None:
+        send(*arguments, **named)
+        raise KeyboardInterrupt
+
+    entry = Entry.open(name)
+    path = entry.keep(logged.weights)
+    entry.close()
+    waiting(name, {"kind": "model", "path": path})
+    with environment.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mlflow.MlflowClient, request_, send_and_die)
+        delivery.deliver(entry)
+    (run,) = found(fingerprint=name)
+    assert run.outputs.model_outputs == [] and run.info.status == "RUNNING"
+    delivery.deliver(entry)
+    assert entries() == []
+    assert_has_one_model(name)
+
+
+@pytest.mark.parametrize("kind", ["file", "model"])
+def test_a_store_that_refuses_files_alone_has_them_once_it_takes_them(own_store, logged, kind):
+    path = logged.weights if kind == "model" else logged.weights.parent / "plots"
+    entry = Entry.open("refused")
+    entry.append("training", name="refused", tags={"fingerprint": "refused"})
+    delivery.deliver(entry)
+    (run,) = found(fingerprint="refused")
+    files = own_store / "mlartifacts" / run.info.run_id / "artifacts" / "plots"
+    place = own_store / "mlartifacts/models" if kind == "model" else files
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch()
+    entry.append(kind, path=entry.keep(path))
+    entry.append("end", status="FINISHED")
+    entry.close()
+    with pytest.raises(delivery.Undelivered):
+        delivery.deliver_all()
+    assert status(run.info.run_id) == "RUNNING" and len(entries()) == 1
+    place.unlink()
+    delivery.deliver_all()
+    assert entries() == [] and status(run.info.run_id) == "FINISHED"
+    if kind == "model":
+        assert_has_one_model("refused")
+    else:
+        assert (files / "a.png").read_bytes() == b"png"
+
+
+def killed(*arguments: object, **named: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("lost", ["plots/a.png", "models", "a point of a curve", "params", "tags"])
+def test_what_a_store_has_taken_and_lost_is_sent_again(own_store, logged, lost, environment):
+    entry = Entry.open("lost")
+    for path in (logged.weights, logged.weights.parent / "plots"):
+        entry.keep(path)
+    entry.close()
+    model = {"kind": "model", "path": logged.weights.name}
+    waiting(
+        "lost",
+        {"kind": "params", "values": {"lr": "0.1"}},
+        {"kind": "tags", "values": {"data": "synthetic"}},
+        *({"kind": "metrics", "values": {"dice": 0.1 * i}, "step": i} for i in range(5)),
+        {"kind": "dataset", "name": "d", "digest": "0", "source": "raw", "images": {"train": 1}},
+        {"kind": "file", "path": "plots"},
+        *[model] * (lost == "models"),
+    )
+    with environment.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(delivery.Delivery, "verify", killed)
+        delivery.deliver(entry)
+    assert entry.sent()["count"] == len(entry.events())
+    (run,) = found(fingerprint="lost")
+    places = own_store / "mlartifacts" / run.info.run_id / "artifacts"
+    with closing(sqlite3.connect(own_store / "mlflow.db")) as store:
+        if lost == "plots/a.png":
+            (places / lost).write_bytes(b"p")
+        elif lost == "models":
+            shutil.rmtree(own_store / "mlartifacts" / lost)
+        elif lost == "a point of a curve":
+            store.execute("delete from metrics where key = 'dice' and step = 2")
+        else:
+            store.execute(f"delete from {lost} where run_uuid = ?", (run.info.run_id,))
+        store.commit()
+    delivery.deliver(entry)
+    assert entries() == []
+    (run,) = found(fingerprint="lost")
+    assert run.data.params == {"lr": "0.1"} and run.data.tags["data"] == "synthetic"
+    assert len(curve(run.info.run_id, "dice")) == 5 and run.info.status == "FINISHED"
+    assert (places / "plots/a.png").read_bytes() == b"png"
+    if lost == "models":
+        assert_has_one_model("lost")
 
 
 def test_everything_may_be_sent_twice():
@@ -560,6 +728,39 @@ def test_an_entry_of_which_all_was_counted_as_sent_but_has_no_run_is_sent():
     assert entries() == []
 
 
+@pytest.mark.parametrize("change", ["removed", "put back", "another address"])
+def test_a_run_whose_store_is_another_now_is_opened_there_anew(own_store, environment, change):
+    open_store()
+    before = (own_store / "mlflow.db").read_bytes()
+    with tracking.training("moved") as log:
+        log.metrics({"dice": 0.1}, step=1)
+        wait_for(lambda: any("dice" in run.data.metrics for run in found(fingerprint="moved")))
+        (first,) = found(fingerprint="moved")
+        if change == "removed":
+            (own_store / "mlflow.db").unlink()
+        elif change == "put back":
+            (own_store / "mlflow.db").write_bytes(before)
+        else:
+            (own_store / "other.db").write_bytes(before)
+            environment.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+        log.metrics({"dice": 0.2}, step=2)
+        log.tags({"model_hash": "moved"})
+    give_result("moved", "result of moved", **{"test.dice": 0.5})
+    (run,) = found(fingerprint="moved")
+    assert run.info.run_id != first.info.run_id and run.info.status == "FINISHED"
+    assert curve(run.info.run_id, "dice") == [(1, 0.1), (2, 0.2)]
+    assert run.data.metrics["test.dice"] == 0.5 and entries() == []
+
+
+def test_a_run_for_an_experiment_that_only_another_store_has_goes_to_the_one_named_now(
+    own_store, environment, capsys
+):
+    environment.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    assert_warns_once_and_keeps_everything(capsys)
+    environment.delenv("MLFLOW_EXPERIMENT_ID")
+    assert_the_rest_is_sent()
+
+
 def test_an_experiment_that_was_renamed_costs_no_run(own_store, environment):
     first = train("renamed", "renamed model", dice=0.1)
     opened, experiment = open_store()
@@ -625,6 +826,41 @@ def served(environment: pytest.MonkeyPatch, root: Path, **settings: object) -> I
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, "application/json", b"{}"),
+        (200, "application/json", b'{"run": {"info": {"run_id": "r"}}}'),
+        (200, "application/json", b"[]"),
+        (200, "text/html", b"<html>Please log in</html>"),
+        (200, "application/json", b""),
+        (204, "application/json", b""),
+    ],
+)
+def test_an_answer_of_what_is_no_server_of_mlflow_counts_for_nothing(
+    environment, tmp_path, capsys, answer
+):
+    with served(environment, tmp_path, refused=Everything(), refusal=answer):
+        assert_warns_once_and_keeps_everything(capsys)
+    (entry,) = entries()
+    assert entry.sent() == {"count": 0}
+    environment.delenv("MLFLOW_TRACKING_URI")
+
+
+def test_what_says_yes_to_everything_and_keeps_nothing_costs_a_warning(
+    environment, tmp_path, capsys
+):
+    with served(environment, tmp_path, refused=()):
+        assert_warns_once_and_keeps_everything(capsys)
+    (entry,) = entries()
+    assert entry.sent()["count"] == 0
+
+
+class Everything:
+    def __contains__(self, thing: object) -> bool:
+        return True
+
+
 @pytest.mark.parametrize("refused", ["runs/create", "runs/update", "experiments/get-by-name"])
 def test_a_run_whose_opening_is_refused_waits(environment, tmp_path, capsys, refused):
     with served(environment, tmp_path, refused=(refused,), refusal=invalid()):
@@ -686,9 +922,17 @@ def assert_warns_once_and_keeps_everything(capsys: pytest.CaptureFixture) -> Non
 def test_the_store_lies_in_the_root_whatever_that_is_called(environment, tmp_path):
     root = tmp_path / "a b%20ü?x#y"
     root.mkdir()
+    (root / "a file.csv").write_text("a,b\n")
     environment.setenv("DVC_ROOT", str(root))
-    train("odd name")
-    assert (root / "mlflow.db").stat().st_size > 0
+    with tracking.training("odd name") as log:
+        log.file(root / "a file.csv")
+    (run,) = found(fingerprint="odd name")
+    assert mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/a file.csv") == "a,b\n"
+    assert len(list((root / "mlartifacts").rglob("*.csv"))) == 1
+    assert (root / "mlflow.db").stat().st_size > 0 and entries() == []
+    # Nor is there anything beside it.
+    assert list(tmp_path.iterdir()) == [root]
+    assert [path.name for path in root.iterdir() if path.name[:2] != "ml"] == ["a file.csv"]
 
 
 def test_a_store_that_is_no_database_costs_one_warning(environment, tmp_path, capsys):
@@ -806,11 +1050,12 @@ def test_an_exception_goes_through_where_nothing_can_be_recorded(environment, tm
     assert capsys.readouterr().out.count("warning") == 1
 
 
-def test_the_tool_that_delivers_says_in_one_line_why_not_and_no_password():
+@pytest.mark.parametrize("address", ["foo://user:SECRET@bar", "http://127.0.0.1:1?key=SECRET"])
+def test_the_tool_that_delivers_says_in_one_line_why_not_and_no_password(address):
     entry = Entry.open("waits")
     entry.append("training", name="waits", tags={})
     entry.close()
-    environ = {"DVC_ROOT": spool().parent, "MLFLOW_TRACKING_URI": "foo://user:SECRET@bar"}
+    environ = {"DVC_ROOT": spool().parent, "MLFLOW_TRACKING_URI": address}
     done = subprocess.run(
         ["python", project.ROOT / "tools/deliver.py"],
         env=project.environment() | environ,
@@ -818,5 +1063,7 @@ def test_the_tool_that_delivers_says_in_one_line_why_not_and_no_password():
         text=True,
     )
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("deliver: MLflow did not take everything (MLflow's store foo://")
+    store = address.replace("user:SECRET", "***").replace("key=SECRET", "***")
+    said = f"deliver: MLflow did not take everything (MLflow's store {store}: "
+    assert done.stderr.startswith(said)
     assert "SECRET" not in done.stderr and "1 of 1 wait" in done.stderr

@@ -96,7 +96,7 @@ def _make(file: Path, make: bool) -> None:
     elif not file.parent.is_dir():
         # MLflow would make it: a project that was moved would begin a store where it was before.
         raise InputError(f"there is no folder {file.parent}; make it, or name another place")
-    for left in file.parent.glob(f".{glob.escape(file.name)}.*.part"):
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*.part*"):  # with SQLite's journal
         left.unlink()
     # Of a name that it had before, MLflow would believe that it is made.
     part = file.with_name(f".{file.name}.{uuid4().hex[:8]}.part")

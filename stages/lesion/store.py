@@ -78,11 +78,15 @@ _REDACTION = _Redaction()
 
 
 def _hush() -> None:
-    """Of what libraries log, a retry for instance, no address is shown with its password."""
+    """Of what libraries log little is shown, and no address with its password."""
     for name in ("alembic", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # raises it too
-    for name in ("mlflow.utils.databricks_utils", "mlflow.tracking.context.registry"):
+    for name in (
+        "urllib3",
+        "mlflow.utils.databricks_utils",
+        "mlflow.tracking.context.registry",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     own = [handler for name in ("", "mlflow") for handler in logging.getLogger(name).handlers]
     for handler in (*own, logging.lastResort):

@@ -1,0 +1,123 @@
+"""The process that sends beside a stage, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import psutil
+import pytest
+
+from lesion import tracking
+from lesion.courier import Courier
+from lesion.spool import Entry, entries
+from project import environment, wait_for
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path
+
+
+@contextmanager
+def dripping_server(head: bytes) -> Iterator[tuple[str, Event]]:
+    """The address of a server that goes on for ever, byte by byte, and whether somebody waits."""
+    asked = Event()
+
+    def drip(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(head)
+            asked.set()
+            while True:
+                time.sleep(0.2)
+                connection.sendall(b" ")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=drip, args=[server.accept()[0]], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(HEAD + b"X-Long:", id="header"),
+        pytest.param(HEAD + b"\r\n", id="body", marks=pytest.mark.slow),
+    ],
+)
+def test_a_server_that_sends_byte_by_byte_holds_no_stage(head, monkeypatch, capfd):
+    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    with dripping_server(head) as (address, asked):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with tracking.training("dripping") as log:
+            log.metrics({"dice": 0.5}, step=1)
+            assert asked.wait(120)
+        assert_the_rest_waits("it is too slow", capfd)
+    (waiting,) = entries()
+    kinds = [event["event"] for event in waiting.events() if event["event"] != "system"]
+    assert kinds == ["training", "metrics", "end"]
+
+
+def test_a_courier_that_is_killed_costs_one_warning(capfd):
+    entry = Entry.open("a")
+    courier = Courier(entry, measure_machine=False)
+    courier._process.kill()
+    courier.finish(60)
+    assert_the_rest_waits(f"has ended with -{signal.SIGKILL.value}", capfd)
+
+
+def test_a_courier_that_cannot_be_started_costs_one_warning(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "executable", "none")
+    Courier(Entry.open("a"), measure_machine=False).finish(60)
+    assert_the_rest_waits("No such file or directory: 'none'", capfd)
+
+
+def assert_the_rest_waits(reason: str, capfd: pytest.CaptureFixture) -> None:
+    said = "".join(capfd.readouterr())
+    assert said.startswith("warning: MLflow did not take everything (") and said.count("\n") == 1
+    assert reason in said and "the rest waits in mlspool/" in said
+
+
+STAGE = """
+from lesion import tracking
+with tracking.training("killed"):
+    print("working", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("waits_for_it", [False, True])
+def test_a_courier_ends_with_a_stage_that_is_killed(root, waits_for_it):
+    with dripping_server(HEAD + b"X-Long:") as (address, asked):
+        own = {"PYTHONPATH": "stages", "MLFLOW_TRACKING_URI": address, "DVC_ROOT": str(root)}
+        stage = subprocess.Popen(
+            [sys.executable, "-c", STAGE],
+            env=environment() | own,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with stage:
+            assert stage.stdout.readline() == b"working\n"
+            (courier,) = psutil.Process(stage.pid).children()
+            if waits_for_it:
+                assert asked.wait(120)
+                stage.stdin.write(b"\n")
+                stage.stdin.flush()
+                time.sleep(1)
+            assert stage.poll() is None and courier.is_running()
+            stage.kill()
+        wait_for(lambda: not courier.is_running() or courier.status() == "zombie", 60)
