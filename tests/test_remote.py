@@ -292,6 +292,50 @@ def test_a_member_that_is_far_too_large_is_not_requested(
     assert len(server.gets()) == requests + 2  # for the directory
 
 
+@pytest.mark.parametrize("position", range(3))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(content_range=f"bytes 0-{10**15}/{10**16}", endless=True),
+        Fault(content_range=f"bytes {'9' * 5000}-{'9' * 5001}/*"),
+        Fault(headers={"Content-Encoding": "gzip"}),
+        Fault(status=302, endless=True),
+        Fault(status=302, endless=True, headers={"Location": "http://["}),
+    ],
+    ids=["endless", "5000 digits", "gzip", "endless without an aim", "endless to no address"],
+)
+def test_a_server_that_sends_another_thing_than_asked_for_is_one_error(
+    server: Server, kept: Path, fault: Fault, position: int
+) -> None:
+    server.fail(NAME, *[Fault()] * position, *[fault] * 9)
+    assert len(refusal(server, kept)) < 1000
+    assert sum(server.sent.values()) < 2**20
+
+
+def test_a_directory_without_end_is_not_requested(
+    server: Server, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "MOST_DIRECTORY", DIRECTORY - 1)
+    message = refusal(server, kept)
+    assert f"its directory has {DIRECTORY} bytes; expected at most {DIRECTORY - 1}" in message
+    assert server.sent[NAME] == END
+
+
+def test_a_login_is_used_and_not_shown(
+    server: Server, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"{server.url.replace('http://', 'http://user:SECRET@')}/{NAME}?key=SECRET"
+    server.fail(NAME, Fault(status=503))
+    members = RemoteMembers([url], kept, pauses=(0,))
+    assert fetched(members, NAMES[:1]) == chosen(NAMES[:1])
+    server.fail_always(NAME, Fault(status=401))
+    with pytest.raises(InputError) as error:
+        fetched(members, NAMES[1:2])
+    for text in (str(error.value), str(members.place), *capsys.readouterr()):
+        assert "SECRET" not in text
+    assert {request.login for request in server.gets()} == {"user:SECRET"}
+
+
 def test_an_archive_that_changes_in_between_is_not_mixed(server: Server, kept: Path) -> None:
     members = opened(server, kept)
     server.put(NAME, zipped({name: content[::-1] for name, content in CONTENTS.items()}))
