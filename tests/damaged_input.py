@@ -846,6 +846,14 @@ def _(data: Data) -> None:
     patch_member(data.image_archive, IMAGE, 8, struct.pack("<H", 98))
 
 
+@kind("member packed by LZMA", REJECTED, VICTIM, "stored or deflated", written=True)
+def _(data: Data) -> None:
+    whole = {name: content for name, content in data.images.items() if name != IMAGE}
+    write_zip(data.image_archive, whole)
+    with zipfile.ZipFile(data.image_archive, "a", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(IMAGE, data.image)
+
+
 @kind("member that unpacks to 257 MB", REJECTED, VICTIM, f"{IMAGES}.zip", IMAGE, written=True)
 def _(data: Data) -> None:
     whole = {name: content for name, content in data.images.items() if name != IMAGE}

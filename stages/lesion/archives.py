@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lesion.errors import ImageError, InputError
 from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, wrong_encoding
@@ -36,6 +37,7 @@ _DAMAGE = (
     RuntimeError,
     KeyError,
     struct.error,
+    OverflowError,
     UnicodeDecodeError,
 )
 _EXPECTED = (
@@ -157,10 +159,28 @@ def member_name(member: zipfile.ZipInfo) -> str:
         return member.filename
 
 
+def unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of a member by zipfile's name of it.
+
+    No more of it is taken into memory than the size that it says; of one with another size the
+    checksum differs.
+
+    Raises:
+        RuntimeError: it is far too large, encrypted, or packed in a way that has no bounds.
+        zipfile.BadZipFile, zlib.error, EOFError, OSError: it is damaged.
+    """
+    size = archive.getinfo(name).file_size
+    with _open_member(archive, name) as file:
+        return file.read(size + 1)  # one more, or of none no checksum is looked at
+
+
 def damage(path: Path) -> str | None:
     """What is wrong with an archive by the checksums of its members, every one of which is read."""
     try:
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if reason := _packed_otherwise(member):
+                    return f"found that {reason}"
             bad = archive.testzip()
     except UnicodeDecodeError as error:
         return wrong_encoding(error)
@@ -193,12 +213,8 @@ class ArchiveReader:
         info = self._members[archive].get(member)
         if info is None:
             raise ImageError(f"{archive}: there is no {member} in it")
-        if info.file_size > LARGEST:
-            raise ImageError(
-                f"{archive}: {member} unpacks to {info.file_size} bytes; at most {LARGEST}"
-            )
         try:
-            return self._archives[archive].read(info.filename)
+            return unpacked(self._archives[archive], info.filename)
         except _DAMAGE as error:
             raise ImageError(f"{archive}: {error}") from None
 
@@ -226,13 +242,37 @@ def _open(path: Path) -> zipfile.ZipFile:
         ) from None
 
 
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    member = archive.getinfo(name)
+    if reason := _packed_otherwise(member):
+        raise RuntimeError(reason)
+    if (size := max(member.file_size, member.compress_size)) > LARGEST:
+        raise RuntimeError(f"{member_name(member)} has {size} bytes; expected at most {LARGEST}")
+    return archive.open(name)
+
+
+def _packed_otherwise(member: zipfile.ZipInfo) -> str | None:
+    """How a member is packed, where it is neither stored nor deflated.
+
+    Of these two zipfile unpacks no more than it is asked for. What it hands to bz2 and lzma may
+    become a million times as much before it looks again.
+    """
+    if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return None
+    method = zipfile.compressor_names.get(member.compress_type, "unknown")
+    return (
+        f"{member_name(member)} is packed by method {member.compress_type} ({method}); expected "
+        "stored or deflated; pack the archive anew, as `zip -r` does"
+    )
+
+
 def _is_synthetic(path: Path) -> bool:
     mark = SYNTHETIC.encode()
     with _open(path) as archive:
         for member in archive.infolist():
             if inner_path(member.filename).name == "ATTRIBUTION.txt":
                 try:
-                    with archive.open(member) as note:
+                    with _open_member(archive, member.filename) as note:
                         if note.read(len(mark) + 1) == mark:
                             return True
                 except _DAMAGE as error:

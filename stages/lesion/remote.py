@@ -18,7 +18,7 @@ from remotezip import PartialBuffer, RangeNotSupported, RemoteFetcher, RemoteZip
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from lesion.archives import LARGEST, member_name
+from lesion.archives import member_name, unpacked
 from lesion.errors import InputError
 from lesion.files import write_bytes
 from lesion.names import inner_path, wrong_encoding
@@ -103,12 +103,7 @@ class RemoteMembers:
         for member in members:
             if self._stop.is_set():
                 raise Stopped(self.place)
-            if member.file_size > LARGEST:
-                raise InputError(
-                    f"{self.place}: {member.filename} unpacks to {member.file_size} bytes; "
-                    f"expected at most {LARGEST}"
-                )
-            content = self._attempt(lambda archive, name=member.filename: archive.read(name))
+            content = self._attempt(lambda archive, name=member.filename: unpacked(archive, name))
             if zlib.crc32(content) != member.CRC:
                 raise InputError(
                     f"{self.place}: {member.filename} is another one than at the start; the "
