@@ -4,6 +4,7 @@ Every kind is a small data set with one fault, put through the real stages downl
 """
 
 import io
+import os
 import shutil
 import struct
 import sys
@@ -911,6 +912,12 @@ def _(data: Data) -> None:
 def _(data: Data) -> None:
     data.image_archive.unlink()
     data.image_archive.mkdir()
+
+
+@kind("FIFO in place of an archive", STOPS, f"{IMAGES}.zip", stage="download", written=True)
+def _(data: Data) -> None:
+    data.image_archive.unlink()
+    os.mkfifo(data.image_archive)
 
 
 @kind("link to an archive that is gone", STOPS, f"{IMAGES}.zip", stage="download", written=True)

@@ -181,6 +181,12 @@ def test_an_archive_put_there_by_hand_is_used_without_a_request(
     assert server.requests == []
 
 
+def test_what_is_no_file_in_an_archives_place_is_refused(server: Server, dataset: Dataset) -> None:
+    Path("downloads").mkdir()
+    os.mkfifo(f"downloads/{A}")
+    assert f"{A}: a FIFO; expected a zip archive" in refusal(dataset)
+
+
 @pytest.mark.parametrize("folder", ["downloads", "data"])
 @pytest.mark.parametrize("size", [0, SIZE - 1, SIZE + 1])
 def test_a_file_of_another_size_is_refused_and_left(

@@ -6,6 +6,7 @@ tells which split it holds and which of the two: `ISIC2018_Task1-2_Training_Inpu
 """
 
 import re
+import stat
 import struct
 import threading
 import zipfile
@@ -226,7 +227,24 @@ class ArchiveReader:
             archive.close()
 
 
+def kind_of(path: Path) -> str:
+    """What something that is no file is, in words; links are followed."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def require_file(path: Path) -> None:
+    """Raises InputError for what is there and is no file: to read a FIFO would never end."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: {kind_of(path)}; expected a zip archive")
+
+
 def _open(path: Path) -> zipfile.ZipFile:
+    require_file(path)
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from lesion.archives import damage
+from lesion.archives import damage, require_file
 from lesion.datasets import Archive, Dataset
 from lesion.errors import InputError
 from lesion.files import write_json
@@ -222,6 +222,7 @@ def file_hash(path: Path, item: Archive, gained: Callable[[int], object] = lambd
 def _locate(item: Archive, folder: Path, data: Path) -> Path | None:
     for path in (folder / item.archive, data / item.archive):
         if path.exists():
+            require_file(path)
             if item.bytes not in (None, path.stat().st_size):
                 raise InputError(
                     f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; replace it "
