@@ -3,6 +3,7 @@
 It answers ranges as RFC 9110 has it, counts the bytes that it sends, and serves as a proxy too.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,7 +40,10 @@ class Fault:
     content_range: str | None = None  # in place of the right one
     length: str | None = None  # the Content-Length in place of the right one; "": none
     change: Callable[[bytes], bytes] | None = None  # what becomes of the body
+    reason: str | None = None  # in words, in place of the usual one
     type: str = "application/zip"
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides the right ones
+    endless: bool = False  # after the body zeros in chunks, until the client has gone
     before: Callable[[], object] = lambda: None  # called before the answer
     gate: Callable[[int], object] = lambda sent: None  # called with the bytes sent, at each piece
 
@@ -50,6 +54,7 @@ class Request:
     path: str
     range: str | None
     proxied: bool
+    login: str | None  # "user:password"
 
 
 class Server:
@@ -140,13 +145,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         address = urlsplit(self.path)
         path = address.path.lstrip("/")
-        request = Request(self.command, path, self.headers.get("Range"), bool(address.netloc))
+        login = self.headers.get("Authorization", "").removeprefix("Basic ")
+        request = Request(
+            self.command,
+            path,
+            self.headers.get("Range"),
+            bool(address.netloc),
+            base64.b64decode(login).decode() or None,
+        )
         fault = self.server_of_files._take(request)
         fault.before()
         file = self.server_of_files.files.get(path)
         if fault.status or file is None:
             status = fault.status or 404
-            return self._send(path, status, b"<p>Sorry</p>", Fault(type="text/html"))
+            return self._send(path, status, b"<p>Sorry</p>", replace(fault, type="text/html"))
         headers = {"Accept-Ranges": "bytes"}
         if file.etag:
             headers["ETag"] = file.etag
@@ -180,12 +192,15 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         body = fault.change(body) if fault.change else body
         length = str(len(body)) if fault.length is None else fault.length
-        self.send_response(status)
-        for name, value in headers.items():
+        length = "" if fault.endless else length
+        self.send_response(status, fault.reason)
+        for name, value in {**headers, **fault.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", fault.type)
         if length:
             self.send_header("Content-Length", length)
+        if fault.endless:
+            self.send_header("Transfer-Encoding", "chunked")
         if length != str(len(body)) or fault.cut is not None:
             self.send_header("Connection", "close")
             self.close_connection = True
@@ -194,6 +209,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = body[: fault.cut]
         with suppress(OSError):  # the client has gone
+            while fault.endless:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+                body = bytes(PIECE)
             for start in range(0, len(body), PIECE):
                 fault.gate(start)
                 if status in (200, 206):

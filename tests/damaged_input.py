@@ -4,6 +4,7 @@ Every kind is a small data set with one fault, put through the real stages downl
 """
 
 import io
+import os
 import shutil
 import struct
 import sys
@@ -846,6 +847,14 @@ def _(data: Data) -> None:
     patch_member(data.image_archive, IMAGE, 8, struct.pack("<H", 98))
 
 
+@kind("member packed by LZMA", REJECTED, VICTIM, "stored or deflated", written=True)
+def _(data: Data) -> None:
+    whole = {name: content for name, content in data.images.items() if name != IMAGE}
+    write_zip(data.image_archive, whole)
+    with zipfile.ZipFile(data.image_archive, "a", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(IMAGE, data.image)
+
+
 @kind("member that unpacks to 257 MB", REJECTED, VICTIM, f"{IMAGES}.zip", IMAGE, written=True)
 def _(data: Data) -> None:
     whole = {name: content for name, content in data.images.items() if name != IMAGE}
@@ -903,6 +912,12 @@ def _(data: Data) -> None:
 def _(data: Data) -> None:
     data.image_archive.unlink()
     data.image_archive.mkdir()
+
+
+@kind("FIFO in place of an archive", STOPS, f"{IMAGES}.zip", stage="download", written=True)
+def _(data: Data) -> None:
+    data.image_archive.unlink()
+    os.mkfifo(data.image_archive)
 
 
 @kind("link to an archive that is gone", STOPS, f"{IMAGES}.zip", stage="download", written=True)

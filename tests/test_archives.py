@@ -1,6 +1,9 @@
 import shutil
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -352,8 +355,71 @@ def test_a_member_that_is_far_too_large_is_an_image_error(tmp_path, monkeypatch)
     monkeypatch.setattr(archives, "LARGEST", 1000)
     with ArchiveReader(tmp_path) as reader:
         assert reader.read("a.zip", "A.jpg") == bytes(1000)
-        with pytest.raises(ImageError, match=r"a\.zip: B\.jpg unpacks to 1001 bytes; at most 1000"):
+        with pytest.raises(ImageError, match=r"a\.zip: B\.jpg has 1001 bytes; expected at"):
             reader.read("a.zip", "B.jpg")
+
+
+SAID, TRUE = 1000, 64 * 2**20  # bytes of a member that says less than it holds
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+every_method = pytest.mark.parametrize(
+    "method", METHODS, ids=["stored", "deflated", "bzip2", "lzma"]
+)
+
+
+def write_liar(path: Path, name: str, method: int) -> Path:
+    """An archive whose member has zeros without measure."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(name, bytes(TRUE))
+    content = path.read_bytes()
+    truth, said = TRUE.to_bytes(4, "little"), SAID.to_bytes(4, "little")
+    end = content.rindex(b"PK\1\2") + 24  # where the directory tells the size
+    assert content[end : end + 4] == truth
+    path.write_bytes(content[:end] + said + content[end + 4 :])
+    return path
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < TRUE / 16
+    finally:
+        tracemalloc.stop()
+
+
+@every_method
+def test_a_member_that_says_too_little_takes_no_more_memory_than_it_says(tmp_path, method):
+    path = write_liar(tmp_path / "a.zip", "A.jpg", method)
+    with little_memory(), ArchiveReader(tmp_path) as reader:
+        with pytest.raises(ImageError, match=r"a\.zip: .*A\.jpg"):
+            reader.read("a.zip", "A.jpg")
+        assert "A.jpg" in damage(path)
+
+
+@every_method
+def test_an_attribution_that_says_too_little_takes_no_memory(tmp_path, method):
+    write_pair(tmp_path, ["A.jpg"], ["A_segmentation.png"])
+    path = write_liar(tmp_path / "liar.zip", "ATTRIBUTION.txt", method)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A.jpg", b"")
+    path.replace(tmp_path / f"{IMAGES.format('Training')}.zip")
+    with little_memory():
+        assert "ATTRIBUTION.txt" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("method", [12, 14, 93, 98, 99])
+def test_a_method_of_packing_without_measure_is_named_with_a_remedy(tmp_path, method):
+    path = write_zip(tmp_path / "a.zip", {"A.jpg": b"content"})
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\1\2") + 10] = method
+    path.write_bytes(content)
+    with (
+        ArchiveReader(tmp_path) as reader,
+        pytest.raises(ImageError, match=rf"A\.jpg is packed by method {method} .*pack .*anew"),
+    ):
+        reader.read("a.zip", "A.jpg")
+    assert f"A.jpg is packed by method {method}" in damage(path)
 
 
 def test_an_encrypted_member_is_an_image_error(tmp_path):

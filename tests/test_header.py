@@ -56,6 +56,42 @@ def test_a_size_that_no_training_can_have_is_refused(tmp_path, name, value):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        json.dumps(FIELDS).replace("3", "9" * 5000),
+        json.dumps(FIELDS).replace('"depth": 1', '"depth": NaN'),
+        json.dumps(FIELDS).replace('"depth": 1', '"depth": 1e999'),
+        json.dumps(FIELDS | {"mean": [float("nan")] * 3}),
+        json.dumps(FIELDS | {"mean": 5}),
+    ],
+    ids=["brackets", "braces", "5000 digits", "NaN", "infinity", "mean of NaN", "one mean"],
+)
+def test_json_that_is_no_header_is_refused(tmp_path, text):
+    path = tmp_path / "unet.safetensors"
+    save_file({"weight": np.zeros(1)}, path, metadata={ENTRY: text})
+    with pytest.raises(InputError, match="train again") as error:
+        read_header(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("epoch", value) for value in (True, "3", 3.0, float("nan"), None)),
+        *(("resize", value) for value in (1, None, ["stretch"], "\x1b[31mred")),
+        *(("fingerprint", value) for value in (1, None, "two\nlines")),
+    ],
+    ids=repr,
+)
+def test_what_is_shown_of_a_header_is_of_the_kind_that_it_should_be(tmp_path, name, value):
+    path = written(tmp_path, FIELDS | {name: value})
+    with pytest.raises(InputError, match=f"found .* as {name}.*train again"):
+        read_header(path)
+
+
 def test_header_is_read_without_torch(tmp_path, root):
     script = (
         "import sys\n"

@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import socket
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from lesion import members
-from lesion.archives import Pair, find_pairs
+from lesion.archives import LARGEST, Pair, find_pairs
 from lesion.errors import ImageError, InputError
 from lesion.members import (
     ArchiveMembers,
@@ -138,13 +139,98 @@ def test_an_archive_that_its_owner_may_write_to_is_copied(sample: Path, raw: Pat
 def test_a_link_in_a_folder_that_leads_to_no_file_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "x", "a.jpg")
     write(tmp_path / "elsewhere", "b.jpg")
-    (folder / "c.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")  # DVC sees it change
-    assert FolderMembers(folder).names() == ["a.jpg", "c.jpg"]
+    assert FolderMembers(folder).names() == ["a.jpg"]
     for target in ("elsewhere", "nowhere"):
         (folder / "more").symlink_to(tmp_path / target)
         with pytest.raises(InputError, match="x/more: a link to a folder, or to nothing"):
             FolderMembers(folder).names()
         (folder / "more").unlink()
+
+
+def test_a_link_that_leaves_the_folder_is_refused_unless_allowed(tmp_path: Path) -> None:
+    folder = write(tmp_path / "x", "images/a.jpg").joinpath("images")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "b.jpg").symlink_to(tmp_path / "secret")
+    (folder / "c.jpg").symlink_to("../../secret")
+    (folder / "d.jpg").symlink_to("b.jpg")
+    (folder / "e.jpg").symlink_to("a.jpg")
+    message = rf"[bcd]\.jpg: a link to {tmp_path}/secret, outside {tmp_path}/x; .* links: true"
+    with pytest.raises(InputError, match=message):
+        FolderMembers(folder, root=tmp_path / "x").names()
+    allowed = FolderMembers(folder, root=tmp_path / "x", links=True)
+    assert allowed.names() == [f"{letter}.jpg" for letter in "abcde"]
+    assert allowed.read("d.jpg") == b"secret"
+
+
+def test_links_that_stay_inside_or_lead_to_dvcs_cache_are_followed(tmp_path: Path) -> None:
+    root = write(tmp_path / "mine", "images/a.jpg", "originals/b.jpg")
+    kept = tmp_path / "shared/cache/files/md5" / "0a" / ("b" * 30)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"kept")
+    (root / "images/b.jpg").symlink_to("../originals/b.jpg")
+    (root / "images/c.jpg").symlink_to(kept)
+    (tmp_path / "link").symlink_to(root)  # the folder of the parameter may be one
+    for data in (root, tmp_path / "link"):
+        members = FolderMembers(data / "images", root=data)
+        assert members.names() == ["a.jpg", "b.jpg", "c.jpg"]
+        assert members.read("c.jpg") == b"kept"
+
+
+def test_a_folder_behind_a_link_in_the_data_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere", "images/a.jpg")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/x").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="mine/x: a link to a folder"):
+        FolderMembers(tmp_path / "mine/x/images", root=tmp_path / "mine")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "device", "loop"])
+def test_what_is_no_file_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, linked: bool
+) -> None:
+    folder = write(tmp_path / "x", "a.jpg")
+    monkeypatch.chdir(tmp_path)  # a socket's name must be short
+    path = (tmp_path if linked else folder) / "b.jpg"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(os.path.relpath(path))
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.symlink_to(path)
+    if linked:
+        (folder / "b.jpg").symlink_to(path)
+    for links in (False, True):
+        with pytest.raises(InputError, match=rf"x/b\.jpg: .*({kind}|to nothing)"):
+            FolderMembers(folder, links=links).names()
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "x", "a.jpg", "below/b.jpg")
+    members = FolderMembers(tmp_path / "x")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:  # who is root may read all
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="x/below: Permission denied"):
+        members.names()
+
+
+def test_a_file_that_is_far_too_large_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "x", "a.jpg")
+    with (folder / "a.jpg").open("r+b") as file:
+        file.truncate(LARGEST + 1)
+    with pytest.raises(ImageError, match=rf"a\.jpg: has {LARGEST + 1} bytes; expected at most"):
+        FolderMembers(folder).read("a.jpg")
 
 
 def test_archives_are_copied_where_links_cannot_be(

@@ -3,6 +3,7 @@
 Bytes are counted at the server. Its answers end where a test says, so that nothing is under way.
 """
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -39,11 +40,15 @@ def part(tmp_path: Path) -> Part:
 def get(server: Server, part: Part, size: int | None = SIZE, **options) -> int:
     """Downloads the file; holds that what `gained` was told adds up to the bytes that came."""
     counted, before = [], part.bytes
+    watch = options.pop("watch", lambda: None)
+
+    def gained(count: int) -> None:
+        counted.append(count)
+        watch()
+
     try:
         pauses = (0,) * options.pop("attempts", 3)
-        return download(
-            f"{server.url}/{NAME}", part, size, gained=counted.append, pauses=pauses, **options
-        )
+        return download(f"{server.url}/{NAME}", part, size, gained=gained, pauses=pauses, **options)
     finally:
         assert sum(counted) == part.bytes - before
 
@@ -84,15 +89,14 @@ def test_a_file_of_any_size_arrives_whole(server: Server, part: Part, size: int)
 
 
 @pytest.mark.parametrize("cut", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, HALF, SIZE - 1])
-def test_a_cut_connection_is_gone_on_with_and_costs_less_than_a_chunk(
+def test_a_cut_connection_is_gone_on_with_and_costs_nothing(
     server: Server, part: Part, cut: int
 ) -> None:
     server.fail(NAME, Fault(cut=cut))
     assert get(server, part, attempts=1) == 2
     assert part.path.read_bytes() == CONTENT
-    whole_chunks = cut // CHUNK * CHUNK
-    assert ranges(server) == [None, f"bytes={whole_chunks}-" if whole_chunks else None]
-    assert server.sent_twice(NAME) == cut - whole_chunks < CHUNK
+    assert ranges(server) == [None, f"bytes={cut}-" if cut else None]
+    assert server.sent_twice(NAME) == 0
 
 
 def test_cuts_without_end_are_survived_as_long_as_each_attempt_gains(
@@ -101,7 +105,7 @@ def test_cuts_without_end_are_survived_as_long_as_each_attempt_gains(
     server.fail(NAME, *[Fault(cut=CHUNK + 100)] * 4)
     assert get(server, part, attempts=0) == 5
     assert part.path.read_bytes() == CONTENT
-    assert server.sent_twice(NAME) == 400
+    assert server.sent_twice(NAME) == 0
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 4])
@@ -332,10 +336,109 @@ def test_more_bytes_than_announced_are_not_received(server: Server, part: Part) 
     assert part.path.read_bytes() == CONTENT
 
 
-def test_more_bytes_than_expected_are_begun_anew(server: Server, part: Part) -> None:
-    server.fail(NAME, Fault(length="", change=lambda body: body + b"more"))
-    get(server, part)
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(length="", change=lambda body: body + b"m"), Fault(endless=True)],
+    ids=["a byte more", "endless"],
+)
+def test_more_bytes_than_expected_are_refused_when_the_first_has_come(
+    server: Server, part: Part, fault: Fault
+) -> None:
+    most = []
+    server.fail(NAME, fault)
+    message = refusal(server, part, watch=lambda: most.append(part.bytes))
+    assert f"sends more than the {SIZE} bytes that were expected" in message
+    assert max(most) == SIZE + 1 and part.bytes == 0
+
+
+def test_more_bytes_than_announced_after_a_part_are_refused_too(server: Server, part: Part) -> None:
+    begin(server, part)
+    server.fail(NAME, Fault(endless=True))
+    assert get(server, part, size=None) == 2
     assert part.path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("known", [SIZE, None])
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "٣", "12, 13", "9" * 40])
+def test_a_length_that_is_no_size_of_a_file_is_none(
+    server: Server, part: Part, length: str, known: int | None
+) -> None:
+    server.fail(NAME, Fault(length=length))
+    get(server, part, known)
+    assert part.path.read_bytes() == CONTENT
+    server.fail_always(NAME, Fault(length=length))
+    assert remote_size([f"{server.url}/{NAME}"]) is None
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate", "br", "x-gzip", "gzip, gzip"])
+def test_a_body_that_is_packed_on_its_way_is_refused_before_it_is_received(
+    server: Server, part: Part, kind: str
+) -> None:
+    bomb = gzip.compress(bytes(50 * SIZE))
+    server.fail(NAME, Fault(change=lambda _: bomb, headers={"Content-Encoding": kind}))
+    assert f"sends the archive packed ({kind}); expected it as it is" in refusal(server, part)
+    assert part.bytes == 0 and len(server.gets()) == 1
+    server.fail_always(NAME, Fault(headers={"Content-Encoding": kind}))
+    assert remote_size([f"{server.url}/{NAME}"]) is None
+
+
+def test_what_a_pointer_to_another_address_sends_besides_is_not_read(
+    server: Server, part: Part
+) -> None:
+    there = {"Location": f"{server.url}/{NAME}"}
+    server.put("old.zip", CONTENT)
+    server.fail("old.zip", Fault(status=302, endless=True, headers=there))
+    assert download(f"{server.url}/old.zip", part, SIZE) == 1
+    assert part.path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("target", ["http://[", "ftp://host/a.zip", "http://", "http://a:x/", "//"])
+def test_a_pointer_to_no_address_is_one_error(server: Server, part: Part, target: str) -> None:
+    server.fail_always(NAME, Fault(status=302, headers={"Location": target}))
+    assert "could not be downloaded" in refusal(server, part, attempts=0)
+
+
+def test_a_part_larger_than_the_file_is_begun_anew(server: Server, part: Part) -> None:
+    begin(server, part)
+    with part.path.open("ab") as file:
+        file.write(bytes(SIZE))
+    assert get(server, part) == 1
+    assert part.path.read_bytes() == CONTENT
+
+
+def with_login(server: Server) -> str:
+    return f"{server.url.replace('http://', 'http://tester:SE%40CRET@')}/{NAME}?key=SECRET"
+
+
+def test_a_login_is_used_and_neither_kept_nor_shown(
+    server: Server, part: Part, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = with_login(server)
+    server.fail(NAME, Fault(status=503), Fault(cut=HALF), Fault(status=404))
+    with pytest.raises(InputError) as error:
+        download(url, part, SIZE, pauses=(0, 0))
+    note = part.path.with_name(f"{NAME}.part.json").read_text()
+    for text in (str(error.value), *capsys.readouterr(), note):
+        assert "SE%40CRET" not in text and "SECRET" not in text and "SE@CRET" not in text
+    assert {request.login for request in server.gets()} == {"tester:SE@CRET"}
+    download(url, part, SIZE)
+    assert part.path.read_bytes() == CONTENT and server.sent_twice(NAME) == 0
+
+
+def test_the_note_of_an_earlier_download_with_a_login_is_gone_on_with(
+    server: Server, part: Part
+) -> None:
+    begin(server, part)
+    part.note(replace(part.version, url=with_login(server)))
+    download(with_login(server), part, SIZE)
+    assert part.path.read_bytes() == CONTENT and server.sent_twice(NAME) == 0
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_login(part: Part) -> None:
+    with pytest.raises(InputError) as error:
+        download("http://tester:SECRET@127.0.0.1:1/a.zip?key=SECRET", part, SIZE, pauses=())
+    assert "http://***@127.0.0.1:1/a.zip?***: could not be downloaded" in str(error.value)
+    assert "SECRET" not in str(error.value)
 
 
 @pytest.mark.parametrize("length", ["", "x"])

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lesion.errors import InputError
 from lesion.header import Header, read_header
 from lesion.model import build_model
 from lesion.unet import UNet
-from lesion.weights import load_model, save_weights
+from lesion.weights import load_imagenet, load_model, save_weights
 
 HEADER = Header(
     encoder="none",
@@ -177,6 +178,83 @@ def test_weights_that_are_not_all_of_the_network_and_nothing_else_are_refused(
         state["other"] = torch.zeros(1)
     save_weights(path, state, HEADER)
     assert str(path) in refusal(path)
+
+
+CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="needs Linux, which tells the peak of memory")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 256, "depth": 5},  # 6 GB
+        {"width": 1024, "depth": 8},
+        {"encoder": "resnet18", "width": 1024, "depth": 5},
+    ],
+    ids=str,
+)
+def test_a_header_that_implies_gigabytes_takes_no_memory(path, network, change):
+    def memory(name: str) -> int:  # MB
+        return int(re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text())[1]) // 1000
+
+    if "encoder" in change:
+        import torchvision  # noqa: F401 (which needs memory of its own)
+
+    save_weights(path, network.state_dict(), replace(HEADER, **change))
+    CLEAR.write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    assert "do not fit its header (encoder." in refusal(path)
+    assert memory("VmHWM") - before < 500
+
+
+@pytest.mark.parametrize("name", ["head.weight", "head.bias", "merge.0.1.running_var"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_refused_by_the_name_of_its_tensor(
+    path, network, name, value
+):
+    state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    state[name].view(-1)[-1] = value
+    save_weights(path, state, HEADER)
+    assert f"({name} has numbers that are not finite)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.int64, torch.bool]
+)
+def test_weights_of_another_kind_than_float32_are_refused(path, network, kind):
+    save_weights(path, network.state_dict() | {"head.bias": torch.zeros(1, dtype=kind)}, HEADER)
+    message = refusal(path)
+    assert "(head.bias: found " in message and "expected F32 of [1])" in message
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 1), (0,)])
+def test_a_tensor_of_another_shape_is_refused_by_name(path, network, shape):
+    save_weights(path, network.state_dict() | {"head.bias": torch.zeros(shape)}, HEADER)
+    assert f"(head.bias: found F32 of {list(shape)}; expected F32 of [1])" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        5,
+        [1.0],
+        {"a": 1},
+        {"a": torch.zeros(1, dtype=torch.float64)},
+        {"a": torch.tensor(float("nan"))},
+    ],
+    ids=str,
+)
+def test_imagenet_weights_that_are_no_finite_float32_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "imagenet.pth")
+    with pytest.raises(InputError, match=r"imagenet\.pth: no weights .*; run `dvc repro encoder`"):
+        load_imagenet(tmp_path / "imagenet.pth")
+
+
+def test_imagenet_weights_are_as_they_were_saved(tmp_path):
+    state = {"a.weight": torch.rand(3, 2), "a.num_batches_tracked": torch.tensor(0)}
+    torch.save(state, tmp_path / "imagenet.pth")
+    loaded = load_imagenet(tmp_path / "imagenet.pth")
+    assert all(torch.equal(loaded[name], state[name]) for name in state) and len(loaded) == 2
 
 
 def test_damage_anywhere_in_the_header_is_refused_or_harmless_and_never_crashes(path, network):

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from lesion.errors import InputError
+from lesion.redaction import without_logins
 from lesion.root import project_root
 
 STORE = "mlflow.db"
@@ -22,9 +23,6 @@ SHORTEST_SECRET = 4  # characters; what is shorter is a part of many a word
 LONGEST = 1000  # characters of an error that are shown
 
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///(?:file:)?)([^?]*)(.*)", re.DOTALL)
-# In the path that follows sqlite: or file:, an @ is a letter like others.
-_LOGIN = re.compile(r"(?<![\w+.-])(?!sqlite|file)([a-z][\w+.-]*://)\S*@", re.IGNORECASE)
-_QUERY = re.compile(r"(?<![\w+.-])([a-z][\w+.-]*://[^\s?]*\?)[^\s'\")]+", re.IGNORECASE)
 
 
 def tracking_address() -> str:
@@ -90,7 +88,7 @@ def redacted(text: str) -> str:
     for secret in sorted(set(_secrets()), key=len, reverse=True):
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
-    return _QUERY.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
+    return without_logins(text)
 
 
 def in_words(error: BaseException) -> str:

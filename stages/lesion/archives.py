@@ -7,12 +7,14 @@ tells which split it holds and which of the two: `ISIC2018_Task1-2_Training_Inpu
 
 import os
 import re
+import stat
 import struct
 import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lesion.errors import ImageError, InputError
 from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, wrong_encoding
@@ -37,6 +39,7 @@ _DAMAGE = (
     RuntimeError,
     KeyError,
     struct.error,
+    OverflowError,
     UnicodeDecodeError,
 )
 _EXPECTED = (
@@ -159,10 +162,28 @@ def member_name(member: zipfile.ZipInfo) -> str:
         return member.filename
 
 
+def unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of a member by zipfile's name of it.
+
+    No more of it is taken into memory than the size that it says; of one with another size the
+    checksum differs.
+
+    Raises:
+        RuntimeError: it is far too large, encrypted, or packed in a way that has no bounds.
+        zipfile.BadZipFile, zlib.error, EOFError, OSError: it is damaged.
+    """
+    size = archive.getinfo(name).file_size
+    with _open_member(archive, name) as file:
+        return file.read(size + 1)  # one more, or of none no checksum is looked at
+
+
 def damage(path: Path) -> str | None:
     """What is wrong with an archive by the checksums of its members, every one of which is read."""
     try:
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if reason := _packed_otherwise(member):
+                    return f"found that {reason}"
             bad = archive.testzip()
     except UnicodeDecodeError as error:
         return wrong_encoding(error)
@@ -195,12 +216,8 @@ class ArchiveReader:
         info = self._members[archive].get(member)
         if info is None:
             raise ImageError(f"{archive}: there is no {member} in it")
-        if info.file_size > LARGEST:
-            raise ImageError(
-                f"{archive}: {member} unpacks to {info.file_size} bytes; at most {LARGEST}"
-            )
         try:
-            return self._archives[archive].read(info.filename)
+            return unpacked(self._archives[archive], info.filename)
         except _DAMAGE as error:
             raise ImageError(f"{archive}: {error}") from None
 
@@ -212,7 +229,24 @@ class ArchiveReader:
             archive.close()
 
 
+def kind_of(path: Path) -> str:
+    """What something that is no file is, in words; links are followed."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def require_file(path: Path) -> None:
+    """Raises InputError for what is there and is no file: to read a FIFO would never end."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: {kind_of(path)}; expected a zip archive")
+
+
 def _open(path: Path) -> zipfile.ZipFile:
+    require_file(path)
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
@@ -230,13 +264,37 @@ def _open(path: Path) -> zipfile.ZipFile:
         ) from None
 
 
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    member = archive.getinfo(name)
+    if reason := _packed_otherwise(member):
+        raise RuntimeError(reason)
+    if (size := max(member.file_size, member.compress_size)) > LARGEST:
+        raise RuntimeError(f"{member_name(member)} has {size} bytes; expected at most {LARGEST}")
+    return archive.open(name)
+
+
+def _packed_otherwise(member: zipfile.ZipInfo) -> str | None:
+    """How a member is packed, where it is neither stored nor deflated.
+
+    Of these two zipfile unpacks no more than it is asked for. What it hands to bz2 and lzma may
+    become a million times as much before it looks again.
+    """
+    if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return None
+    method = zipfile.compressor_names.get(member.compress_type, "unknown")
+    return (
+        f"{member_name(member)} is packed by method {member.compress_type} ({method}); expected "
+        "stored or deflated; pack the archive anew, as `zip -r` does"
+    )
+
+
 def _is_synthetic(path: Path) -> bool:
     mark = SYNTHETIC.encode()
     with _open(path) as archive:
         for member in archive.infolist():
             if inner_path(member.filename).name == "ATTRIBUTION.txt":
                 try:
-                    with archive.open(member) as note:
+                    with _open_member(archive, member.filename) as note:
                         if note.read(len(mark) + 1) == mark:
                             return True
                 except _DAMAGE as error:

@@ -103,7 +103,8 @@ class Dataset(_Entry):
     hold the same files; `obtain` says how to come by what cannot be downloaded. How files are named
     is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`). Where
     masks have more than two values, `lesion_values` are those that mean lesion. `overlaps` says
-    which images it shares with other data sets.
+    which images it shares with other data sets. With `links`, files in its folders may be links to
+    files elsewhere.
     """
 
     title: str
@@ -117,6 +118,7 @@ class Dataset(_Entry):
     mask_suffix: str = MASK_SUFFIX
     ignore: list[str] = []
     folders_in_id: Annotated[int, Field(ge=0)] = 0
+    links: bool = False
     lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
     train: Split
     validation: Split | None = None

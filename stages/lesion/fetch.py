@@ -15,14 +15,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from lesion.archives import damage
+from lesion.archives import damage, require_file
 from lesion.datasets import Archive, Dataset
 from lesion.errors import InputError
 from lesion.files import write_json
 from lesion.progress import Progress
+from lesion.redaction import without_logins
 from lesion.root import downloads_folder
 from lesion.transfer import PAUSES, Part, download, remote_size
 
@@ -39,9 +41,8 @@ def addresses(dataset: Dataset, name: str) -> list[str]:
     Raises:
         InputError: there is none.
     """
-    if mirror := os.environ.get(MIRROR):
-        if not mirror.startswith(("http://", "https://")):
-            raise InputError(f"{MIRROR}: found {mirror!r}; expected an address such as https://…")
+    if mirror := os.environ.get(MIRROR, "").strip():
+        _require_address(mirror)
         bases = [mirror]
     else:
         bases = [str(base) for base in (dataset.base_url, *dataset.mirrors) if base]
@@ -50,7 +51,21 @@ def addresses(dataset: Dataset, name: str) -> list[str]:
             dataset.obtain or "datasets.yaml gives no base_url to download it from; put it there"
         )
         raise InputError(f"{downloads_folder() / name}: not found; {obtain}")
-    return [f"{base.rstrip('/')}/{name}" for base in bases]
+    parts = map(urlsplit, bases)
+    return [part._replace(path=f"{part.path.rstrip('/')}/{name}").geturl() for part in parts]
+
+
+def _require_address(mirror: str) -> None:
+    try:
+        parts = urlsplit(mirror)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:  # and what there is may hold a password that has no form
+        raise InputError(
+            f"{MIRROR}: found another thing than an address; expected one such as "
+            "https://mirror.example/isic/ (in a password, %23 for #, %2F for / and %3F for ?)"
+        )
 
 
 def find(dataset: Dataset, folder: Path, data: Path) -> dict[str, Path]:
@@ -151,7 +166,7 @@ class Verified:
         self._lock = threading.Lock()
         try:
             self._known = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             self._known = {}
 
     def check(self, archives: dict[Path, Archive]) -> None:
@@ -207,6 +222,7 @@ def file_hash(path: Path, item: Archive, gained: Callable[[int], object] = lambd
 def _locate(item: Archive, folder: Path, data: Path) -> Path | None:
     for path in (folder / item.archive, data / item.archive):
         if path.exists():
+            require_file(path)
             if item.bytes not in (None, path.stat().st_size):
                 raise InputError(
                     f"{path}: found {path.stat().st_size} bytes; expected {item.bytes}; replace it "
@@ -275,7 +291,7 @@ def _whole(
             break
         # Else pieces of two versions were joined, perhaps, at a server that does not tell them
         # apart: once more, from the start.
-    raise InputError(f"{url}: {reason}: not the file that datasets.yaml describes")
+    raise InputError(f"{without_logins(url)}: {reason}: not the file that datasets.yaml describes")
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -55,7 +55,8 @@ def read_header(path: Path) -> Header:
         raise InputError(f"{path}: not found; run `dvc repro`, which trains it") from None
     except PermissionError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    # A RecursionError is of nested brackets, which json follows a thousand deep.
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no weights of this project ({error}); train again") from None
     numbers = (header.width, header.depth, header.image_size)
     known = all(
@@ -67,6 +68,11 @@ def read_header(path: Path) -> Header:
             f"{path}: found encoder {header.encoder!r}, and {numbers} as width, depth and image "
             f"size; expected a known encoder and whole numbers from 1 to {MOST}; train again"
         )
+    if not _is_text(header.resize, header.fingerprint) or type(header.epoch) is not int:
+        raise InputError(
+            f"{path}: found {header.resize!r} as resize, {header.fingerprint!r} as fingerprint and "
+            f"{header.epoch!r} as epoch; expected a word, a hash and a whole number; train again"
+        )
     found = (header.architecture, header.mean, header.deviation)
     if found != ("unet", MEAN, DEVIATION):
         raise InputError(
@@ -74,3 +80,7 @@ def read_header(path: Path) -> Header:
             "train again"
         )
     return header
+
+
+def _is_text(*values: object) -> bool:
+    return all(isinstance(value, str) and value.isprintable() for value in values)

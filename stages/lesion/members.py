@@ -5,13 +5,14 @@ new ones, so that all later stages read archives and nothing else.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from lesion.archives import ArchiveReader, SplitArchives
+from lesion.archives import LARGEST, ArchiveReader, SplitArchives, kind_of
 from lesion.archives import member_names as names_in
 from lesion.errors import ImageError, InputError
 from lesion.files import copy_file
@@ -19,6 +20,11 @@ from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, no
 from lesion.root import downloads_folder
 from lesion.splits import sample_of
 
+_NO_LINK = (
+    "expected files and folders, as DVC sees no change behind such a link; put there what it leads "
+    "to"
+)
+_IN_CACHE = re.compile("/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -49,14 +55,29 @@ class ArchiveMembers:
 
 
 class FolderMembers:
-    """The files in a folder and those below it; `obtain` says what to do where it is not there.
+    """The files in a folder and those below it, which lies in the folder `root`, or is it.
+
+    `obtain` says what to do where it is not there. With `links`, files may be links to others that
+    lie outside `root`.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or only behind a link.
     """
 
-    def __init__(self, folder: Path, obtain: str | None = None) -> None:
-        self.place = folder
+    def __init__(
+        self,
+        folder: Path,
+        obtain: str | None = None,
+        *,
+        root: Path | None = None,
+        links: bool = False,
+    ) -> None:
+        self.place, self._links = folder, links
+        self._root = root or folder
+        below = folder.relative_to(self._root).parts
+        for path in (self._root.joinpath(*below[:i]) for i in range(1, len(below) + 1)):
+            if path.is_symlink():
+                raise InputError(f"{path}: a link to a folder, or to nothing; {_NO_LINK}")
         if not folder.is_dir():
             expected = obtain or (
                 "expected the folder that datasets.yaml names, in that of the parameter data"
@@ -64,23 +85,51 @@ class FolderMembers:
             raise InputError(f"{folder}: not found; {expected}")
 
     def names(self) -> list[str]:
-        """Raises InputError for a link behind which nobody looks: neither this nor DVC."""
-        files = []
-        for path in self.place.rglob("*"):
-            if path.is_file():
+        """Raises InputError for what is no file, or a link that is not allowed, and where a folder
+        cannot be read: nothing is left out in silence."""
+        files, folders = [], [self.place]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as found:
+                    entries = list(found)
+            except OSError as error:
+                raise InputError(f"{folder}: {error.strerror}; make it readable") from None
+            for entry in entries:
+                path = folder / entry.name
+                if entry.is_symlink():
+                    self._require_allowed(path)
+                elif entry.is_dir():
+                    folders.append(path)
+                    continue
+                elif not entry.is_file():
+                    raise InputError(f"{path}: {kind_of(path)}; expected a file; take it out")
                 files.append(path.relative_to(self.place).as_posix())
-            elif path.is_symlink():
-                raise InputError(
-                    f"{path}: a link to a folder, or to nothing; expected files and folders, as "
-                    "DVC sees no change behind such a link; put there what it leads to"
-                )
         return sorted(files)
 
     def read(self, name: str) -> bytes:
+        path = self.place / name
         try:
-            return (self.place / name).read_bytes()
+            if (size := path.stat().st_size) > LARGEST:
+                raise ImageError(f"{path}: has {size} bytes; expected at most {LARGEST}")
+            return path.read_bytes()
         except OSError as error:
-            raise ImageError(f"{self.place / name}: {error.strerror}") from None
+            raise ImageError(f"{path}: {error.strerror}") from None
+
+    def _require_allowed(self, link: Path) -> None:
+        if link.is_dir() or not link.exists():
+            raise InputError(f"{link}: a link to a folder, or to nothing; {_NO_LINK}")
+        if not link.is_file():
+            raise InputError(f"{link}: a link to {kind_of(link)}; expected a file; take it out")
+        target = link.resolve()
+        # What DVC itself links to, where cache.type is symlink, is content that it keeps.
+        kept = _IN_CACHE.search(target.as_posix())
+        if not (self._links or kept or target.is_relative_to(self._root.resolve())):
+            raise InputError(
+                f"{link}: a link to {target}, outside {self._root}; its content would be put into "
+                "raw/ and go wherever DVC sends that; put the file there, or say links: true in "
+                "the data set's entry in datasets.yaml"
+            )
 
 
 def put(

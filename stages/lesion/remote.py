@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import requests
-from remotezip import RangeNotSupported, RemoteZip, RemoteZipError
+from remotezip import PartialBuffer, RangeNotSupported, RemoteFetcher, RemoteZip, RemoteZipError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from lesion.archives import LARGEST, member_name
+from lesion.archives import member_name, unpacked
 from lesion.errors import InputError
 from lesion.files import write_bytes
 from lesion.names import inner_path, wrong_encoding
-from lesion.transfer import PASSING, PAUSES, TIMEOUT, Stopped
+from lesion.redaction import without_logins
+from lesion.transfer import PASSING, PAUSES, PLAIN, TIMEOUT, Stopped, packing, web_session
 
 # Bytes read first from an archive's end, where its directory's place stands; remotezip's own 64 KB
 # are more than the whole directory of a small archive.
 END = 4096
+MOST_DIRECTORY = 64 * 2**20  # bytes; of half a million images, it has 50 MB
+LONGEST = 300  # characters of a server's reason that are shown
 # What a cut connection or a server's error becomes, depending on where in a zip file it strikes.
 _FAILURES = (
     RemoteZipError,
@@ -60,10 +63,11 @@ class RemoteMembers:
         stop: threading.Event | None = None,
     ) -> None:
         self._kept, self._pauses, self._stop = kept, pauses, stop or threading.Event()
-        self._session = requests.Session()
+        self._session = web_session()
+        self._session.hooks["response"].append(_require_plain)
         reasons = []
         for url in urls:
-            self.place, self._archive = url, None
+            self._url, self.place, self._archive = url, without_logins(url), None
             try:
                 self._members = self._attempt(lambda archive: archive.infolist())
             except InputError as error:
@@ -71,7 +75,7 @@ class RemoteMembers:
                 continue
             if size in (None, self._archive.size()):
                 return
-            reasons.append(f"{url}: found {self._archive.size()} bytes; expected {size}")
+            reasons.append(f"{self.place}: found {self._archive.size()} bytes; expected {size}")
         raise InputError("; ".join(reasons))
 
     def names(self) -> list[str]:
@@ -99,12 +103,7 @@ class RemoteMembers:
         for member in members:
             if self._stop.is_set():
                 raise Stopped(self.place)
-            if member.file_size > LARGEST:
-                raise InputError(
-                    f"{self.place}: {member.filename} unpacks to {member.file_size} bytes; "
-                    f"expected at most {LARGEST}"
-                )
-            content = self._attempt(lambda archive, name=member.filename: archive.read(name))
+            content = self._attempt(lambda archive, name=member.filename: unpacked(archive, name))
             if zlib.crc32(content) != member.CRC:
                 raise InputError(
                     f"{self.place}: {member.filename} is another one than at the start; the "
@@ -143,11 +142,11 @@ class RemoteMembers:
                 reason = wrong_encoding(error)
                 break
             except _FAILURES as error:
-                self._archive, reason = None, str(error)
+                self._archive, reason = None, without_logins(str(error))[:LONGEST]
                 state = re.match(r"(\d{3}) (Client|Server) Error", reason)
                 if pause is None or (state and int(state[1]) not in PASSING):
                     break
-            except (RuntimeError, KeyError) as error:
+            except (_Refused, RuntimeError, KeyError) as error:
                 reason = str(error)  # encrypted, or packed in a way that zipfile lacks, or gone
                 break
             tqdm.write(f"{self.place}: {reason}; trying again in {pause:.0f} s")
@@ -157,9 +156,37 @@ class RemoteMembers:
 
     def _open(self) -> RemoteZip:
         return RemoteZip(
-            self.place,
+            self._url,
             initial_buffer_size=END,
             session=self._session,
+            fetcher=_Fetcher,
             timeout=TIMEOUT,
-            headers={"Accept-Encoding": "identity"},
+            headers=PLAIN,
         )
+
+
+class _Fetcher(RemoteFetcher):
+    """Takes no more than was asked for: remotezip takes all that a server says it sends."""
+
+    def fetch(self, data_range: tuple[int, int | None], stream: bool = False) -> PartialBuffer:
+        first, last = data_range
+        asked = -first if last is None else last - first + 1
+        if not stream and asked > MOST_DIRECTORY:
+            raise _Refused(f"its directory has {asked} bytes; expected at most {MOST_DIRECTORY}")
+        part = super().fetch(data_range, stream=True)
+        if len(part) > asked or (last is not None and part.tell() != first):
+            part.close()
+            raise RemoteZipError(
+                f"sends {len(part)} bytes from {part.tell()} on; asked for {asked} from {first} on"
+            )
+        return part if stream else PartialBuffer(part.buffer, part.tell(), len(part), stream=False)
+
+
+class _Refused(Exception):
+    """What the server has is not taken, now or later."""
+
+
+def _require_plain(response: requests.Response, **_: object) -> None:
+    if packed := packing(response):
+        response.close()
+        raise _Refused(f"sends the archive packed ({packed}); expected it as it is")

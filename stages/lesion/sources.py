@@ -62,7 +62,7 @@ def folder_in(data: Path, source: Folder, dataset: Dataset) -> FolderMembers:
     Raises:
         InputError: it is not there, or has neither images nor masks.
     """
-    members = FolderMembers(data / source.folder, dataset.obtain)
+    members = FolderMembers(data / source.folder, dataset.obtain, root=data, links=dataset.links)
     if not any_pictures(Listing(members.place, members.names()), dataset.layout):
         way = dataset.obtain or f"expected {dataset.layout.file_of('X', mask=False)}"
         raise InputError(f"{members.place}: no image or mask of this data set in it; {way}")
