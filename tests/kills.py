@@ -115,7 +115,7 @@ class Attack:
         if whom == "DVC":
             self.dvc.wait()
         else:
-            self.dvc.communicate(timeout=120)
+            self.dvc.communicate(timeout=900)
 
     def size(self, name: str) -> int:
         with suppress(FileNotFoundError):
@@ -233,7 +233,7 @@ class Project:
                 env=environment(),
                 capture_output=True,
                 text=True,
-                timeout=600,
+                timeout=1800,
             )
             said = result.stdout + result.stderr
             if result.returncode == 0:
@@ -286,7 +286,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def wait_until_none(things: Callable[[], list]) -> None:
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900
     while things():
         assert time.monotonic() < end, things()
         time.sleep(0.1)
