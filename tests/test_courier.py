@@ -72,6 +72,13 @@ def test_a_server_that_sends_byte_by_byte_holds_no_stage(head, monkeypatch, capf
     assert kinds == ["training", "metrics", "end"]
 
 
+def test_a_courier_that_has_no_time_to_begin_says_that_it_is_too_slow(capfd):
+    entry = Entry.open("a")
+    entry.append("training", name="a", tags={})
+    Courier(entry, measure_machine=False).finish(0.1)
+    assert_the_rest_waits("it is too slow", capfd)
+
+
 def test_a_courier_that_is_killed_costs_one_warning(capfd):
     entry = Entry.open("a")
     courier = Courier(entry, measure_machine=False)

@@ -2,7 +2,8 @@
 
     python -m lesion.courier mlspool/NAME [--machine]
 
-is what a stage starts, with one line on standard input when it ends: the seconds that are left.
+is what a stage starts, with one line on standard input when it ends: until when all is to be sent,
+by `time.monotonic`, which is one for all processes of a machine.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lesion.spool import FOLDER, Entry
 
 INTERVAL = 1.0  # seconds between looks at what a stage has written down
 PAUSE = 30.0  # seconds after a failure
+TOO_SLOW = "it is too slow"
 GRACE = 5.0  # seconds after which a courier that does not end by itself is ended
 
 
@@ -54,16 +56,16 @@ class Courier:
             return
         try:
             with suppress(BrokenPipeError):
-                process.stdin.write(f"{patience}\n".encode())
+                process.stdin.write(f"{time.monotonic() + patience}\n".encode())
                 process.stdin.flush()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(patience + GRACE)
+            if ended := process.wait(patience + GRACE):
+                _warn(f"the process that sends it has ended with {ended}")
+        except subprocess.TimeoutExpired:
+            _warn(TOO_SLOW)
         finally:
             process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-        if process.returncode:
-            _warn(f"the process that sends it has ended with {process.returncode}")
 
 
 class Sender:
@@ -116,14 +118,15 @@ class Sender:
 
     def obey(self) -> None:
         """Ends this process when the stage is gone, or its patience."""
-        if patience := sys.stdin.readline():
-            threading.Timer(float(patience), self._give_up).start()
+        if deadline := sys.stdin.readline():
+            left = float(deadline) - time.monotonic()  # less, where the imports took their time
+            threading.Timer(max(0.0, left), self._give_up).start()
             self.written.set()
             sys.stdin.readline()
         os._exit(1)
 
     def _give_up(self) -> None:
-        self.warn("it is too slow")
+        self.warn(TOO_SLOW)
         os._exit(0)
 
 
