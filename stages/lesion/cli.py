@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lesion.errors import ImageError, InputError
+from lesion.shown import one_line
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +38,7 @@ def in_project() -> Iterator[None]:
     try:
         yield
     except (InputError, ImageError) as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {' '.join(str(error).split())}")
+        sys.exit(f"{Path(sys.argv[0]).stem}: {one_line(error)}")
     except UnicodeEncodeError as error:
         name = error.object[max(0, error.start - 40) : error.end + 40]
         sys.exit(
