@@ -22,6 +22,7 @@ from lesion.errors import InputError
 from lesion.files import whole_folder, write_csv
 from lesion.members import ArchiveMembers, put, remarks
 from lesion.names import OFFICIAL
+from lesion.shown import one_line
 from lesion.sources import gather
 
 RAW = Path("raw")
@@ -74,7 +75,7 @@ def described(source: str) -> Dataset:
         )
     dataset = known[source]
     for overlap in dataset.overlaps:
-        print(f"note: {source}: {overlap}")
+        print(f"note: {one_line(f'{source}: {overlap}')}")
     for archive in dataset.archives:
         if not archive.hash:
             print(f"note: {archive.archive}: no hash is known; the zip's own checksums must do")

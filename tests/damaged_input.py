@@ -807,6 +807,21 @@ def _(data: Data) -> None:
     rename(data, f"{VICTIM}\n", f"{VICTIM}\n")
 
 
+@kind("id that a spreadsheet takes for a formula", STOPS, "formula", "rename", stage="download")
+def _(data: Data) -> None:
+    rename(data, "=1+1", "=1+1")
+
+
+@kind("id of 201 letters", STOPS, "expected at most 200", "rename", stage="download")
+def _(data: Data) -> None:
+    rename(data, "a" * 201, "a" * 201)
+
+
+@kind("member with a letter that turns the order of others", STOPS, "rename", stage="download")
+def _(data: Data) -> None:
+    rename(data, "a\u202egpj", "a\u202egpj")
+
+
 @kind(
     "member whose name is no UTF-8",
     STOPS,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lesion.cli import in_project
+from lesion.errors import InputError
 from project import ROOT, copy_of_stages, environment, set_params
 
 ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
@@ -34,6 +36,19 @@ with in_project():
     print("the end –", file=sys.stderr)
     open(sys.argv[0] + ".done", "xb")
 """
+
+
+def test_what_steers_a_terminal_is_shown_and_not_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b[2J\x1b]0;title\x07 two\r\nlines \x9b31m \u202egpj \x00 ä 각 \udcff" + "x" * 70_000
+    with pytest.raises(SystemExit) as end, in_project():
+        raise InputError(name)
+    assert str(end.value).isprintable() and len(str(end.value)) < 3000
+    assert r"\x1b[2J\x1b]0;title\x07 two\r lines \x9b31m \u202egpj \x00 ä 각 \udcff" in str(
+        end.value
+    )
 
 
 @pytest.fixture

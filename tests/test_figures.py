@@ -12,6 +12,7 @@ from lesion.figures import (
     YELLOW,
     Example,
     curves,
+    failures,
     overlay,
     panels,
     save_figure,
@@ -81,6 +82,22 @@ def nearest_hue(pixel: np.ndarray) -> str:
             tint @ (away := colours[name] - colours[name].mean()) / np.linalg.norm(away)
         ),
     )
+
+
+FORMULA = "a$^{13$"  # no formula is like it
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda example: panels({FORMULA: [example]}, FORMULA),
+        lambda example: failures([example], [f"{FORMULA}\n$x$"], FORMULA),
+    ],
+    ids=["panels", "failures"],
+)
+def test_an_id_with_what_begins_a_formula_is_drawn_as_it_is(tmp_path, draw):
+    save_figure(draw(replace(example(0), id=FORMULA)), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_overlay_is_grey_but_for_lesion_found_marked_wrongly_and_missed():

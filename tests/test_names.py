@@ -271,6 +271,31 @@ def test_a_name_with_a_control_character_is_refused(letter):
     assert f"found {name!r}, a name with a control character; rename it" in message
 
 
+@pytest.mark.parametrize("letter", ["\u2028", "\u2029", "\u202e", "\u2066", "\x85"])
+def test_a_name_with_a_letter_that_misleads_a_terminal_is_refused_and_shown(letter):
+    message = refusal([f"A{letter}B.jpg"], [f"A{letter}B_m.png"])
+    assert f"A{letter!a}B.jpg".replace("'", "") in message and "rename it" in message
+
+
+@pytest.mark.parametrize("first", "=+-@＝＋－＠")
+def test_an_id_that_a_spreadsheet_would_work_out_is_refused(first):
+    for folder in ("", f"{first}x/", "x/"):
+        message = refusal([f"{folder}{first}1.jpg"], [f"{folder}{first}1_m.png"])
+        assert f"takes for a formula; rename it so that it does not begin with {first}" in message
+    files = [f"x{first}1.jpg", f"{first}notes.txt"]
+    assert list(joined(files, [f"x{first}1_m.png"])) == [f"x{first}1"]
+
+
+@pytest.mark.parametrize(("letter", "most"), [("a", 200), ("ä", 100)])
+def test_an_id_that_is_too_long_for_a_files_name_is_refused(letter, most):
+    name = letter * most
+    assert list(joined([f"{name}.jpg"], [f"{name}_m.png"])) == [name]
+    name += letter
+    message = refusal([f"{name}.jpg"], [f"{name}_m.png"])
+    assert "found an id of 20" in message and "expected at most 200" in message
+    assert len(message) < 300
+
+
 def test_names_in_two_encodings_are_pointed_at_with_the_remedy():
     ours, theirs = "Läsion", "Läsion".encode("cp1252").decode("cp437")
     for images, masks in ((ours, theirs), (theirs, ours)):

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -191,6 +192,52 @@ def test_content_that_yaml_cannot_read_is_refused(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     assert str(path) in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &x {seed: 3}\n<<: *x", "line 1: found a reference"),
+        ("<<: {seed: 3}", "line 1: found a merged mapping"),
+        ("seed: &x 1", "line 1: found a reference"),
+        ("seed: !!int 1", "line 1: found a tag"),
+        ("seed: 1\nwidth: !width 1", "line 2: found a tag"),
+        ("seed: " + "[" * 20_000, "depth"),
+        ("seed: " + "{a: " * 20_000, "depth"),
+        ("- " * 20_000, "depth"),
+        ("seed: 1\n---\nseed: 2", "document"),
+        ("seed: 0x" + "f" * 6000, "found a number of more than 64 bits"),
+        ("seed: -1" + "0" * 400, "found a number of more than 64 bits"),
+        ("seed: 1\n#" + " " * 2**20, "expected at most 1048576"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_can_be_another_thing_than_it_looks_is_refused(tmp_path, text, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    message = refusal(path)
+    assert str(path) in message and said in message and "expected" in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO"])
+def test_what_is_no_file_is_refused(tmp_path, kind):
+    path = tmp_path / "params.yaml"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    assert f"{path}: no file; expected one" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "limit", "seed", "lr", "width"])
+@pytest.mark.parametrize("value", [10**18, "1e400", ".inf", "-.inf", ".nan"])
+def test_no_number_is_without_bounds(write, name, value):
+    assert f"parameter '{name}': found" in refusal(write(**{name: value}))
+
+
+@pytest.mark.parametrize("name", ["data", "source"])
+@pytest.mark.parametrize("value", ['"a\\0"', '"\\e[31m"', '"a\\nb"', '"a\\rb"', '"\\x9b"'])
+def test_a_name_with_a_control_character_is_refused(write, name, value):
+    message = refusal(write(**{name: value}))
+    assert f"parameter '{name}': found" in message and message.isprintable()
 
 
 def test_an_object_tag_is_refused_and_not_run(tmp_path, write):

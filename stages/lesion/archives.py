@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import IO
 
 from lesion.errors import ImageError, InputError
-from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, wrong_encoding
+from lesion.names import (
+    OFFICIAL,
+    Layout,
+    Listing,
+    inner_path,
+    join_members,
+    require_no_formula,
+    require_text,
+    wrong_encoding,
+)
 
 SPLITS = {"Training": "train", "Validation": "validation", "Test": "test"}
 LARGEST = 256 * 2**20  # bytes of one image; a bitmap of the largest dermoscopic images has 90 MB
@@ -81,6 +90,8 @@ def find_archives(folder: Path) -> dict[str, SplitArchives]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*.zip")):
         if match := _ARCHIVE_NAME.search(path.name):
+            require_text(path.name, folder)
+            require_no_formula(path.name, folder)
             kind = "masks" if match[2] == "GroundTruth" else "images"
             other = found.setdefault(SPLITS[match[1]], {}).setdefault(kind, path)
             if other != path:

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from lesion.errors import ImageError, InputError, of_file
 from lesion.exclusive import alone
+from lesion.shown import one_line
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +63,7 @@ def in_one_line(name: str | None = None) -> Iterator[None]:
     try:
         yield
     except (InputError, ImageError) as error:
-        sys.exit(f"{name}: {' '.join(str(error).split())}")
+        sys.exit(f"{name}: {one_line(error)}")
     except UnicodeEncodeError as error:
         text = error.object[max(0, error.start - 40) : error.end + 40]
         sys.exit(
@@ -72,7 +73,7 @@ def in_one_line(name: str | None = None) -> Iterator[None]:
     except OSError as error:
         if not (line := of_file(error)):
             raise
-        sys.exit(f"{name}: {' '.join(line.split())}")
+        sys.exit(f"{name}: {one_line(line)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -27,7 +27,7 @@ def data_report(table: pd.DataFrame, note: str) -> Figure:
         grid[1, 0].set(title="Brightness", xlabel="Mean luma (0 to 255)")
         _colours(grid[1, 1], kept)
         _findings(grid[1, 2], table)
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)
     return figure
 
 

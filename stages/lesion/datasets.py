@@ -16,15 +16,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lesion.errors import InputError
 from lesion.names import MASK_SUFFIX, Layout
+from lesion.settings import read_settings
 
 DATASETS_FILE = Path("datasets.yaml")
 SplitName = Literal["train", "validation", "test"]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class _Entry(BaseModel):
@@ -117,7 +116,7 @@ class Dataset(_Entry):
     image_suffix: str = ""
     mask_suffix: str = MASK_SUFFIX
     ignore: list[str] = []
-    folders_in_id: Annotated[int, Field(ge=0)] = 0
+    folders_in_id: Annotated[int, Field(ge=0, le=100)] = 0
     links: bool = False
     lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
     train: Split
@@ -175,12 +174,8 @@ def load_datasets(path: Path = DATASETS_FILE) -> dict[str, Dataset]:
             archives have one name.
     """
     try:
-        entries = YAML(typ="safe").load(path)
+        entries = read_settings(path, "a mapping of data sets")
         datasets = TypeAdapter(dict[str, Dataset]).validate_python(entries)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected in the project's root") from None
-    except (YAMLError, AttributeError) as error:
-        raise InputError(f"{path}: not a mapping of data sets: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         tags = (3, 5) if first["loc"][3:4] == ("list",) else (3,)  # what pydantic adds to a source

@@ -92,7 +92,7 @@ def curves(history: pd.DataFrame, note: str) -> Figure:
             horizontalalignment="right",
             color=GREY,
         )
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)
     return figure
 
 
@@ -135,9 +135,10 @@ def panels(groups: dict[str, list[Example]], note: str) -> Figure:
                 verticalalignment="center",
                 fontsize=8,
                 labelpad=6,
+                parse_math=False,  # an id may hold what begins a formula
             )
         _legend(figure)
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)
     return figure
 
 
@@ -152,9 +153,9 @@ def failures(examples: list[Example], captions: list[str], note: str) -> Figure:
             axes.set_axis_off()
         for axes, example, caption in zip(grid, examples, captions, strict=False):
             axes.imshow(overlay(example))
-            axes.set_title(caption, fontsize=8, loc="left")
+            axes.set_title(caption, fontsize=8, loc="left", parse_math=False)
         _legend(figure)
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)
     return figure
 
 
@@ -206,7 +207,7 @@ def score_distribution(scores: pd.DataFrame, note: str) -> Figure:
             color=ORANGE,
         )
         left.set_ylabel(f"Images (of {len(scores)})")
-        figure.suptitle(note, fontsize=9, color=GREY)
+        figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)
     return figure
 
 

@@ -18,6 +18,7 @@ from lesion.errors import ImageError, InputError
 from lesion.files import copy_file
 from lesion.names import OFFICIAL, Layout, Listing, inner_path, join_members, notes, passed_over
 from lesion.root import downloads_folder
+from lesion.shown import one_line
 from lesion.splits import sample_of
 
 _NO_LINK = (
@@ -198,8 +199,8 @@ def remarks(sources: Iterable[Members], layout: Layout) -> list[str]:
     for place, names in dict(listings(sources)).items():
         if beside := passed_over(Listing(place, names), layout):
             some = ", ".join([*beside[:3], "…"] if len(beside) > 3 else beside)
-            shown = some.encode(errors="backslashreplace").decode()  # names may be no UTF-8
-            lines.append(f"{place}: {len(beside)} × passed over beside the images: {shown}")
+            counted = f"{len(beside)} × passed over beside the images"
+            lines.append(one_line(f"{place}: {counted}: {some}"))
     return lines
 
 

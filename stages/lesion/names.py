@@ -32,6 +32,10 @@ _RIGHTS = {"license", "licence", "attribution", "copying"}
 _RIGHTS_FOLDERS = {"licenses", "licences"}  # as the ISIC archive's own tool makes
 _TEXTS_WITHOUT_TYPE = _RIGHTS | {"readme", "notice", "authors", "changelog"}
 _OF_THE_SYSTEM = {"thumbs.db", "desktop.ini", "icon\r"}
+# OWASP on injection into CSV; spreadsheets know the wide forms too.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+LONGEST = 200  # bytes of an id; file systems take names of 255
 _DRIVE = re.compile(r"[A-Za-z]:")
 _REPACK = "pack it anew with names in UTF-8 (7-Zip: parameter cu=on)"
 
@@ -179,7 +183,7 @@ def _by_id(
                 raise InputError(f"{place}: found {name!r}, which leads out of it; get it anew")
             if _is_folder(name) or _is_of_the_system(file) or _is_ignored(file, layout):
                 continue
-            _require_text(name, place)
+            require_text(name, place)
             if _lies_beside(file, layout):
                 continue
             known = file.suffix.lower() in _IMAGE_TYPES
@@ -192,6 +196,13 @@ def _by_id(
                 raise InputError(
                     f"{place}: found {name}; expected only {expected} in it; take it out, or name "
                     "it under ignore in datasets.yaml"
+                )
+            for text in (key, name):
+                require_no_formula(text, place)
+            if (length := len(os.fsencode(key))) > LONGEST:
+                raise InputError(
+                    f"{place}: found an id of {length} bytes, {key[:40]!r}…; expected at most "
+                    f"{LONGEST}, as files are named by it; rename it"
                 )
             if key in members:
                 raise InputError(_twice(key, members[key], Member(place, name)))
@@ -243,8 +254,9 @@ def _is_folder(name: str) -> bool:
     return name.endswith(("/", "\\"))
 
 
-def _require_text(name: str, place: object) -> None:
-    """Raises InputError for a name that tables and file names could not hold."""
+def require_text(name: str, place: object) -> None:
+    """Raises InputError for a name that tables and file names could not hold, or that a terminal
+    would show as another."""
     kinds = {unicodedata.category(letter) for letter in name}
     if "Cs" in kinds:  # how Python holds the bytes of a file's name that are no UTF-8
         raise InputError(
@@ -252,8 +264,22 @@ def _require_text(name: str, place: object) -> None:
             "(`convmv -r -f cp1252 -t utf-8 --notest FOLDER` does so for all names that Windows "
             "gave in Western Europe)"
         )
+    if kinds & {"Zl", "Zp"} or any(unicodedata.bidirectional(letter) in _TURNS for letter in name):
+        raise InputError(
+            f"{place}: found {name!a}, a name with a letter that breaks the line or turns its "
+            "order; rename it"
+        )
     if "Cc" in kinds:
         raise InputError(f"{place}: found {name!r}, a name with a control character; rename it")
+
+
+def require_no_formula(name: str, place: object) -> None:
+    """Raises InputError for a name that a spreadsheet which opens the tables would work out."""
+    if name.startswith(_FORMULA):
+        raise InputError(
+            f"{place}: found {name!r}, which a spreadsheet that opens the tables takes for a "
+            f"formula; rename it so that it does not begin with {name[0]}"
+        )
 
 
 def _hint(without_mask: list[str], without_image: list[str]) -> str:

@@ -11,14 +11,15 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lesion.architecture import EncoderName
 from lesion.errors import InputError
+from lesion.settings import read_settings
 
 PARAMS_FILE = Path("params.yaml")
+FORM = "lines of the form `name: value`"
 
+Name = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -35,9 +36,9 @@ class StageParams(BaseModel):
 
 
 class DownloadParams(StageParams):
-    data: Annotated[str, Field(min_length=1)]
-    source: Annotated[str, Field(min_length=1)]
-    limit: Annotated[int, Field(ge=0)]
+    data: Name
+    source: Name
+    limit: Annotated[int, Field(ge=0, le=10**9)]
 
 
 class PreprocessParams(StageParams):
@@ -69,8 +70,8 @@ class TrainParams(StageParams):
     encoder: EncoderName
     width: Annotated[int, Field(ge=1, le=1024)]
     depth: Annotated[int, Field(ge=1, le=8)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=10**6)]
+    batch_size: Annotated[int, Field(ge=1, le=10**6)]
     lr: Annotated[float, Field(gt=0, le=10)]
     encoder_lr: Strength
     schedule: Literal["one_cycle", "constant"]
@@ -141,17 +142,9 @@ def load(stage: type[AnyParams], path: Path = PARAMS_FILE) -> AnyParams:
 
 def read(path: Path = PARAMS_FILE) -> dict:
     """The file's keys and values, unchecked, by the rules of YAML 1.2, where 1e-5 is a number."""
-    try:
-        values = YAML(typ="safe").load(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected in the project's root") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(f"{path}, line {line}: {error.problem}; expected `name: value`") from None
-    except (YAMLError, ValueError) as error:  # a character, say, that YAML has no place for
-        raise InputError(f"{path}: {error}; expected lines of the form `name: value`") from None
+    values = read_settings(path, FORM)
     if not isinstance(values, dict):
-        raise InputError(f"{path}: found {values!r}; expected lines of the form `name: value`")
+        raise InputError(f"{path}: found {values!r}; expected {FORM}")
     return values
 
 

@@ -23,6 +23,7 @@ from lesion.errors import InputError
 from lesion.files import write_bytes
 from lesion.names import inner_path, wrong_encoding
 from lesion.redaction import without_logins
+from lesion.shown import one_line
 from lesion.transfer import PASSING, PAUSES, PLAIN, TIMEOUT, Stopped, packing, web_session
 
 # Bytes read first from an archive's end, where its directory's place stands; remotezip's own 64 KB
@@ -149,7 +150,7 @@ class RemoteMembers:
             except (_Refused, RuntimeError, KeyError) as error:
                 reason = str(error)  # encrypted, or packed in a way that zipfile lacks, or gone
                 break
-            tqdm.write(f"{self.place}: {reason}; trying again in {pause:.0f} s")
+            tqdm.write(one_line(f"{self.place}: {reason}; trying again in {pause:.0f} s"))
             if self._stop.wait(pause):
                 raise Stopped(self.place)
         raise InputError(f"{self.place}: could not be read in parts: {reason}")

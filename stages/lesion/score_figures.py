@@ -197,4 +197,4 @@ def _intervals(axes: Axes, rows: pd.DataFrame, places: np.ndarray) -> None:
 
 
 def _noted(figure: Figure, note: str) -> None:
-    figure.suptitle(note, fontsize=9, color=GREY)
+    figure.suptitle(note, fontsize=9, color=GREY, parse_math=False)

@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from lesion.errors import InputError
 from lesion.files import write_json
 from lesion.redaction import without_logins
+from lesion.shown import one_line
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each new attempt after one without gain
 TIMEOUT = (15, 60)  # seconds to connect, and between two packets
@@ -137,7 +138,7 @@ def download(
                     "run it again to go on from there"
                 )
             pause = pauses[max(in_vain, 1) - 1] if pauses else 0
-            tqdm.write(f"{place}: {reason}; trying again in {pause:.0f} s")
+            tqdm.write(one_line(f"{place}: {reason}; trying again in {pause:.0f} s"))
             if stop.wait(pause):
                 raise Stopped(place)
 
