@@ -118,6 +118,8 @@ def _say_room(error: OSError, part: Path, size: int | None) -> None:
             if part.is_file():
                 free += part.stat().st_blocks * 512
             said.append(f"{tqdm.format_sizeof(free, 'B')} free")
+            if size is not None and size > free:
+                said.append(f"{tqdm.format_sizeof(size - free, 'B')} missing")
             if state.f_files and not state.f_favail:
                 said.append("but for no further file (`df -i`)")
     error.strerror = ": ".join(filter(None, [error.strerror, ", ".join(said)]))
