@@ -238,13 +238,14 @@ class Bench:
             if end.status != 1 or not one or "Traceback" in end.said:
                 faults.append(f"status {end.status}: {end.said}{end.complained}")
             faults += halves(before, left, after)
+        elif place:
+            faults.append("ended well")
+        if end.status or list(self.disk.project.glob("mlspool/*/")):  # what waits there, too
             self.disk.leave(ENOUGH)
             with_room = run(case.stage, self.disk)
             if with_room.status:
                 faults.append(f"with room, status {with_room.status}: {with_room.complained}")
             left = content(self.disk.project)
-        elif place:
-            faults.append("ended well")
         faults += [
             f"in the end, {name}"
             for name in {*left, *after}
