@@ -136,7 +136,6 @@ def made(folder: Path) -> Path:
     run(folder, "dvc", "repro")
     run(folder, "python", "tools/deliver.py")  # a slow machine may have left something to send
     run(folder, "git", "commit", "--quiet", "--all", "--message", "Small")
-    shutil.rmtree(folder / ".dvc/cache/runs")  # or DVC would restore what is to be made
     return folder
 
 
@@ -173,6 +172,9 @@ class Project:
         for name in {stage, "record"} if of_model else {stage}:
             for out in self.stages[name]["outs"]:
                 self.forget(out)
+        for path in (self.path / ".dvc/cache/runs").rglob("*"):
+            if path.is_file() and f"cmd: python stages/{stage}.py\n" in path.read_text():
+                path.unlink()  # or DVC would restore what is to be made
         if of_model:
             shutil.rmtree(self.path / "mlartifacts")
             for file in self.path.glob("mlflow.db*"):
