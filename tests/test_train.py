@@ -270,7 +270,7 @@ def test_a_training_that_is_broken_off_at_its_end_is_one_run_that_ends(
     name: str,
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
-    monkeypatch.setattr(courier.Courier, "_work", lambda self: None)
+    monkeypatch.setattr(courier.Courier, "__init__", sends_nothing)
     append = tracking.Run.append
 
     def broken_at_end(self: tracking.Run, kind: str, **content: object) -> None:
@@ -294,6 +294,10 @@ def test_a_training_that_is_broken_off_at_its_end_is_one_run_that_ends(
     remove_results(project)
     stage(project, root=project)
     assert results(project) == results(whole) and list(spool(project)) == []
+
+
+def sends_nothing(self: courier.Courier, entry: object, measure_machine: bool) -> None:
+    self._process = None
 
 
 def remove_results(folder: Path) -> None:
@@ -406,7 +410,7 @@ def test_an_index_that_does_not_fit_the_arrays_is_refused(project: Path, stage: 
 def test_a_loss_that_is_not_finite_names_the_images_of_its_step(
     project: Path, stage: Stage
 ) -> None:
-    with_encoder(project, seed=0, scale=float("inf"))
+    with_encoder(project, seed=0, scale=1e38)  # finite, but what it gives is not
     set_params(project, lr=0.01, schedule="constant")
     line = stopped(stage, project)
     found = re.fullmatch(
