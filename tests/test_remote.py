@@ -134,7 +134,7 @@ def test_what_is_kept_is_not_requested_again(server: Server, kept: Path) -> None
 )
 def test_a_kept_member_that_was_damaged_is_fetched_anew(server: Server, kept: Path, damage) -> None:
     fetched(opened(server, kept), NAMES[:3])
-    path = kept / Path(NAMES[1]).name
+    path = kept / NAMES[1]
     path.write_bytes(damage(path.read_bytes()))
     members = opened(server, kept)
     assert [member.filename for member in members.lacking(NAMES[:3])] == [NAMES[1]]
@@ -199,7 +199,7 @@ def test_a_cut_that_stays_is_an_error_and_keeps_what_came_before(
     server.fail(NAME, Fault(), Fault(), *[Fault(cut=100)] * 20)
     with pytest.raises(InputError, match=f"{NAME}: could not be read in parts"):
         fetched(members, NAMES[:3])
-    assert sorted(path.name for path in kept.iterdir()) == [Path(n).name for n in NAMES[:2]]
+    assert sorted(path.name for path in kept.rglob("*.*")) == [Path(n).name for n in NAMES[:2]]
     server.mend()
     members, before = opened(server, kept), server.sent[NAME]
     assert fetched(members, NAMES[:3]) == chosen(NAMES[:3])
@@ -358,7 +358,7 @@ def test_a_stop_ends_it_after_the_member_and_keeps_that(server: Server, kept: Pa
     members = opened(server, kept, stop=stop)
     with pytest.raises(Stopped):
         members.fetch(members.lacking(NAMES[:3]), lambda _: stop.set())
-    assert [path.name for path in kept.iterdir()] == [Path(NAMES[0]).name]
+    assert [path.name for path in kept.rglob("*.*")] == [Path(NAMES[0]).name]
 
 
 def test_a_stop_ends_a_pause(server: Server, kept: Path) -> None:
@@ -366,3 +366,9 @@ def test_a_stop_ends_a_pause(server: Server, kept: Path) -> None:
     server.fail_always(NAME, Fault(status=503, before=stop.set))
     with pytest.raises(Stopped):
         RemoteMembers([f"{server.url}/{NAME}"], kept, pauses=(3600,), stop=stop)
+
+
+def test_files_of_one_name_in_two_folders_are_kept_apart(server: Server, kept: Path) -> None:
+    contents = {"a/1.jpg": b"of a", "b/1.jpg": b"of b"}
+    server.put(NAME, zipped(contents))
+    assert fetched(opened(server, kept), list(contents)) == contents

@@ -89,7 +89,7 @@ def refusal(dataset: Dataset, limit: int) -> str:
 
 
 def kept() -> list[str]:
-    return sorted(path.name for path in Path("downloads").glob("*.members/*"))
+    return sorted(p.name for p in Path("downloads").glob("*.members/**/*") if p.is_file())
 
 
 def test_20_of_150_cost_less_than_2_percent_beyond_themselves(

@@ -118,7 +118,7 @@ class RemoteMembers:
         return self._path(name).read_bytes()
 
     def _path(self, name: str) -> Path:
-        return self._kept / inner_path(name).name
+        return self._kept / inner_path(name)  # two folders may have files of one name
 
     def _is_kept(self, member: zipfile.ZipInfo) -> bool:
         path = self._path(member_name(member))

@@ -113,8 +113,9 @@ def _fetch_sample(
     if not wanted:
         return
     lacking = {source: source.lacking(names) for source, names in wanted.items()}
-    total = sum(member.compress_size for members in lacking.values() for member in members)
-    require_space(folder, total)
+    members = [member for members in lacking.values() for member in members]
+    require_space(folder, sum(member.file_size for member in members))
+    total = sum(member.compress_size for member in members)
     with Progress("download", total, "B") as progress:
         at_once(
             [
