@@ -94,8 +94,8 @@ def without_utf8_flag(archive: bytes) -> bytes:
     return bytes(content)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 600, pause: float = 0.5) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.5)
+        time.sleep(pause)

@@ -97,6 +97,7 @@ def test_a_linked_data_folder_is_refused_and_nothing_behind_it_is_touched(tmp_pa
     assert (disk / "sample/X.jpg").read_bytes() == b"of a person's own"
 
 
+@pytest.mark.slow
 def test_ones_own_data_are_a_folder_that_the_parameter_names_however_it_is_run(
     project: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_lock_file_of_one_t
     assert logged["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed(
     slow: Path,
 ) -> None:

@@ -477,6 +477,7 @@ def started(folder: Path, *command: str, until: str) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate()[1])
 
 
+@pytest.mark.slow
 def test_a_process_that_is_terminated_and_then_killed_goes_on_to_the_same_end(
     project: Path, tmp_path: Path
 ) -> None:
