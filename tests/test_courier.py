@@ -1,5 +1,6 @@
 """The process that sends beside a stage, and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from threading import Event, Thread
 import psutil
 import pytest
 
-from lesion import tracking
+from lesion import courier, tracking
 from lesion.courier import Courier
 from lesion.spool import Entry, entries
 from project import environment, wait_for
@@ -75,21 +76,52 @@ def test_a_server_that_sends_byte_by_byte_holds_no_stage(head, monkeypatch, capf
 def test_a_courier_that_has_no_time_to_begin_says_that_it_is_too_slow(capfd):
     entry = Entry.open("a")
     entry.append("training", name="a", tags={})
-    Courier(entry, measure_machine=False).finish(0.1)
+    Courier(entry, measure_machine=False).finish(0.1, 60)
+    assert_the_rest_waits("it is too slow", capfd)
+
+
+class Clock:
+    """Of a machine on which something is taken after every 50 seconds, so many times."""
+
+    def __init__(self, entry: Entry, times: int) -> None:
+        self.entry, self.times, self.now = entry, times, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now // 50 <= self.times:
+            count = int(self.now // 50)
+            self.entry.note_sent({"count": count})
+            os.utime(self.entry.folder / "sent.json", (count, count))
+
+
+@pytest.mark.parametrize(("times", "end"), [(0, 60), (2, 160), (9, 300)])
+def test_what_is_taken_renews_the_patience_within_its_bounds(monkeypatch, capfd, times, end):
+    entry = Entry.open("a")
+    entry.append("training", name="a", tags={})
+    entry.note_sent({"count": 0})
+    os.utime(entry.folder / "sent.json", (0, 0))
+    clock, ended = Clock(entry, times), []
+    monkeypatch.setattr(courier, "time", clock)
+    monkeypatch.setattr(courier.os, "_exit", lambda status: ended.append(clock.now))
+    courier.Sender(entry, measure_machine=False)._watch(0.0, 60.0, 300.0)
+    assert ended == [pytest.approx(end, abs=2)]
     assert_the_rest_waits("it is too slow", capfd)
 
 
 def test_a_courier_that_is_killed_costs_one_warning(capfd):
     entry = Entry.open("a")
-    courier = Courier(entry, measure_machine=False)
-    courier._process.kill()
-    courier.finish(60)
+    sending = Courier(entry, measure_machine=False)
+    sending._process.kill()
+    sending.finish(60, 60)
     assert_the_rest_waits(f"has ended with -{signal.SIGKILL.value}", capfd)
 
 
 def test_a_courier_that_cannot_be_started_costs_one_warning(monkeypatch, capfd):
     monkeypatch.setattr(sys, "executable", "none")
-    Courier(Entry.open("a"), measure_machine=False).finish(60)
+    Courier(Entry.open("a"), measure_machine=False).finish(60, 60)
     assert_the_rest_waits("No such file or directory: 'none'", capfd)
 
 
@@ -100,7 +132,7 @@ def assert_the_rest_waits(reason: str, capfd: pytest.CaptureFixture) -> None:
 
 
 STAGE = """
-from lesion import tracking
+from lesion import courier, tracking
 with tracking.training("killed"):
     print("working", flush=True)
     input()
@@ -119,12 +151,12 @@ def test_a_courier_ends_with_a_stage_that_is_killed(root, waits_for_it):
         )
         with stage:
             assert stage.stdout.readline() == b"working\n"
-            (courier,) = psutil.Process(stage.pid).children()
+            (sender,) = psutil.Process(stage.pid).children()
             if waits_for_it:
                 assert asked.wait(120)
                 stage.stdin.write(b"\n")
                 stage.stdin.flush()
                 time.sleep(1)
-            assert stage.poll() is None and courier.is_running()
+            assert stage.poll() is None and sender.is_running()
             stage.kill()
-        wait_for(lambda: not courier.is_running() or courier.status() == "zombie", 60)
+        wait_for(lambda: not sender.is_running() or sender.status() == "zombie", 60)

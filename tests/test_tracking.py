@@ -63,7 +63,7 @@ class CourierInThread:
         self.thread = Thread(target=self.sender.work)
         self.thread.start()
 
-    def finish(self, patience: float) -> None:
+    def finish(self, patience: float, most: float) -> None:
         self.sender.written.set()
         self.thread.join()
 

@@ -2,8 +2,8 @@
 
     python -m lesion.courier mlspool/NAME [--machine]
 
-is what a stage starts, with one line on standard input when it ends: until when all is to be sent,
-by `time.monotonic`, which is one for all processes of a machine.
+is what a stage starts, with one line on standard input when it ends: the time by `time.monotonic`,
+which is one for all processes of a machine, and the two patiences of `Courier.finish`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lesion.address import in_words
 from lesion.cli import PROJECT, parser
 from lesion.delivery import deliver, deliver_all
 from lesion.machine import Machine
-from lesion.spool import FOLDER, Entry
+from lesion.spool import FOLDER, Entry, noted
 
 INTERVAL = 1.0  # seconds between looks at what a stage has written down
 PAUSE = 30.0  # seconds after a failure
@@ -50,15 +50,17 @@ class Courier:
         except OSError as error:
             _warn(in_words(error))
 
-    def finish(self, patience: float) -> None:
-        """Has the rest sent, in so many seconds."""
+    def finish(self, patience: float, most: float) -> None:
+        """Has the rest sent; ends it where nothing was taken for `patience` seconds, or after
+        `most` in all.
+        """
         if (process := self._process) is None:
             return
         try:
             with suppress(BrokenPipeError):
-                process.stdin.write(f"{time.monotonic() + patience}\n".encode())
+                process.stdin.write(f"{time.monotonic()} {patience} {most}\n".encode())
                 process.stdin.flush()
-            if ended := process.wait(patience + GRACE):
+            if ended := process.wait(most + GRACE):
                 _warn(f"the process that sends it has ended with {ended}")
         except subprocess.TimeoutExpired:
             _warn(TOO_SLOW)
@@ -118,14 +120,20 @@ class Sender:
 
     def obey(self) -> None:
         """Ends this process when the stage is gone, or its patience."""
-        if deadline := sys.stdin.readline():
-            left = float(deadline) - time.monotonic()  # less, where the imports took their time
-            threading.Timer(max(0.0, left), self._give_up).start()
+        if line := sys.stdin.readline():
+            threading.Thread(target=self._watch, args=map(float, line.split()), daemon=True).start()
             self.written.set()
             sys.stdin.readline()
         os._exit(1)
 
-    def _give_up(self) -> None:
+    def _watch(self, begin: float, patience: float, most: float) -> None:
+        # A machine that is busy is given time as long as something comes of it; a server that
+        # sends a byte now and then is not.
+        since, known = begin, noted()
+        while (left := min(since + patience, begin + most) - time.monotonic()) > 0:
+            time.sleep(min(left, INTERVAL))
+            if (now := noted()) != known:
+                since, known = time.monotonic(), now
         self.warn(TOO_SLOW)
         os._exit(0)
 

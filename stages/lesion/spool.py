@@ -48,6 +48,15 @@ def entries() -> list[Entry]:
     return sorted(map(Entry, folders), key=lambda entry: entry.opened)
 
 
+def noted() -> dict[str, int]:
+    """When it was last noted of each entry how far it was sent: another answer is progress."""
+    times = {}
+    for path in spool().glob("*/sent.json"):
+        with suppress(FileNotFoundError):
+            times[path.parent.name] = path.stat().st_mtime_ns
+    return times
+
+
 def is_unfinished(name: str) -> bool:
     """Whether there is an entry of this name that somebody can go on with."""
     try:

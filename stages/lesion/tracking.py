@@ -24,7 +24,8 @@ from lesion.spool import Entry, is_unfinished, spool
 from lesion.store import wanted_experiment
 
 # Seconds that the end of a stage waits for what is still to be sent; the rest stays on disk.
-PATIENCE = 60.0
+PATIENCE = 60.0  # from one thing that is taken to the next
+PATIENCE_IN_ALL = 300.0
 PATIENCE_IF_STOPPED = 5.0
 
 
@@ -147,7 +148,10 @@ def _spooled(
         run.append("end", status=status)
         if courier:
             try:
-                courier.finish(PATIENCE_IF_STOPPED if status == "KILLED" else PATIENCE)
+                if status == "KILLED":
+                    courier.finish(PATIENCE_IF_STOPPED, PATIENCE_IF_STOPPED)
+                else:
+                    courier.finish(PATIENCE, PATIENCE_IN_ALL)
             finally:
                 run.entry.close()
         if run.required and not run.works:
