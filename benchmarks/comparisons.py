@@ -31,17 +31,17 @@ from preset_values import preset_values
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lesion.archives import ArchiveReader
-from lesion.arrays import load_split
-from lesion.batches import Split
-from lesion.device import prepare
-from lesion.files import write_json
-from lesion.loss import LOSSES, cross_entropy_and_dice
-from lesion.originals import Originals
-from lesion.parallel import cores
-from lesion.predict import Predictor, probability_maps
-from lesion.scores import Confusion, ImageScores
-from lesion.training import Trainer
+from lesion.formats.arrays import load_split
+from lesion.network.device import prepare
+from lesion.network.predict import Predictor, probability_maps
+from lesion.photos.archives import ArchiveReader
+from lesion.pipeline.files import write_json
+from lesion.pipeline.parallel import cores
+from lesion.scoring.originals import Originals
+from lesion.scoring.scores import Confusion, ImageScores
+from lesion.training.batches import Split
+from lesion.training.loss import LOSSES, cross_entropy_and_dice
+from lesion.training.trainer import Trainer
 
 # The preset as it was: `lr 3e-3` has become a part of it.
 BASE = preset_values("two-minutes") | {"lr": 1e-3}

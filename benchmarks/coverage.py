@@ -4,8 +4,8 @@
 
 Draws data sets from populations whose mean is known, which are like what this project scores, and
 counts for each kind of interval in how many of them it holds that mean, in percent. "ours" is what
-stages/lesion/intervals.py makes of Student's t and of Hall's correction. From a bootstrap come the
-percentiles, BCa (Efron, 1987) and bootstrap-t, all of the same samples.
+stages/lesion/scoring/intervals.py makes of Student's t and of Hall's correction. From a bootstrap
+come the percentiles, BCa (Efron, 1987) and bootstrap-t, all of the same samples.
 """
 
 import sys
@@ -19,8 +19,8 @@ from measure import table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion import intervals
-from lesion.cli import parser
+from lesion.console.cli import parser
+from lesion.scoring import intervals
 
 IMAGES = (10, 20, 40, 100, 300)
 DRAWN = 1_000_000  # rows from which a population's mean is taken, where it has no formula

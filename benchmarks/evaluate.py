@@ -73,7 +73,7 @@ def main() -> None:
 
 def prepared(project: Path, count: int, given: argparse.Namespace) -> Path:
     """A project in which all stages before evaluate have run, but train."""
-    from lesion.header import read_header
+    from lesion.formats.header import read_header
 
     header = read_header(given.weights)
     stages_in(
@@ -81,7 +81,7 @@ def prepared(project: Path, count: int, given: argparse.Namespace) -> Path:
         val_fraction=0.05, encoder=header.encoder, width=header.width, depth=header.depth,
     )  # fmt: skip
     put_raw(project, [given.folder], count)
-    for stage in ("preprocess", "reference"):
+    for stage in ("preprocess", "baseline"):
         measure([sys.executable, f"stages/{stage}.py"], project)
     (project / "model").mkdir()
     shutil.copy(given.weights, project / "model/unet.safetensors")
@@ -97,17 +97,17 @@ def shares(project: Path) -> dict[str, float]:
     """Median seconds an image of each part, on one thread."""
     import torch
 
-    from lesion.archives import ArchiveReader
-    from lesion.arrays import load_split
-    from lesion.boundary import BoundaryScores
-    from lesion.calibration import calibrated
-    from lesion.confidence import NoLesion, expected_dice
-    from lesion.images import encode_mask
-    from lesion.originals import Originals
-    from lesion.postprocess import Rules
-    from lesion.predict import Predictor, probability_maps
-    from lesion.scores import Confusion
-    from lesion.weights import load_model
+    from lesion.formats.arrays import load_split
+    from lesion.network.predict import Predictor, probability_maps
+    from lesion.network.weights import load_model
+    from lesion.photos.archives import ArchiveReader
+    from lesion.photos.images import encode_mask
+    from lesion.scoring.boundary import BoundaryScores
+    from lesion.scoring.calibration import calibrated
+    from lesion.scoring.confidence import NoLesion, expected_dice
+    from lesion.scoring.originals import Originals
+    from lesion.scoring.postprocess import Rules
+    from lesion.scoring.scores import Confusion
 
     chosen = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))["chosen"]
     temperature = chosen.pop("temperature")

@@ -33,13 +33,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from preset_values import preset_values
 
-from lesion.batches import Split
-from lesion.device import prepare
-from lesion.frames import Frames
-from lesion.model import build_model
-from lesion.predict import Predictor
-from lesion.training import Trainer
-from lesion.validation import dice_and_iou
+from lesion.network.device import prepare
+from lesion.network.model import build_model
+from lesion.network.predict import Predictor
+from lesion.training.batches import Split
+from lesion.training.frames import Frames
+from lesion.training.trainer import Trainer
+from lesion.training.validation import dice_and_iou
 
 
 def main() -> None:

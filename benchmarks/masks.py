@@ -19,14 +19,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.errors import ImageError
-from lesion.images import decode_image, resize_image, resize_mask, upright
-from lesion.masks import decode_mask
-from lesion.parallel import in_order
-from lesion.readings import CLEAR
-from lesion.scores import Confusion
-from lesion.turns import Turn
+from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
+from lesion.photos.images import decode_image, resize_image, resize_mask, upright
+from lesion.photos.masks import decode_mask
+from lesion.photos.readings import CLEAR
+from lesion.photos.turns import Turn
+from lesion.pipeline.errors import ImageError
+from lesion.pipeline.parallel import in_order
+from lesion.scoring.scores import Confusion
 
 STEP = 3  # of the pairs one is looked at
 SIDE = 64  # pixels at which the colours are looked at

@@ -22,10 +22,10 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from lesion.archives import find_archives
-from lesion.members import ArchiveMembers, listings, pack
-from lesion.names import join_members
-from lesion.parallel import cores
+from lesion.photos.archives import find_archives
+from lesion.photos.members import ArchiveMembers, listings, pack
+from lesion.photos.names import join_members
+from lesion.pipeline.parallel import cores
 from project import copy_of_stages, environment, run, set_params
 
 IMAGE_PACKAGES = ("pillow", "simplejpeg", "opencv-python-headless", "numpy")

@@ -1,7 +1,7 @@
 """At how many differing bits do perceptual hashes stop to mean one and the same lesion?
 
 Prints how many pairs of images differ in at most so many of 256 bits, and draws the nearest pairs
-side by side, for a person to judge. The hash is the one of stages/lesion/duplicates.py.
+side by side, for a person to judge. The hash is the one of stages/lesion/photos/duplicates.py.
 
     python benchmarks/near_duplicates.py ../shared/isic2018/train-256px pairs.png
 """
@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion import duplicates
-from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.images import Photograph, decode_image
-from lesion.parallel import in_order
+from lesion.photos import duplicates
+from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
+from lesion.photos.images import Photograph, decode_image
+from lesion.pipeline.parallel import in_order
 
 LEAST = 128  # pixels both ways of the pictures
 

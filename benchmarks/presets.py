@@ -26,7 +26,7 @@ from measure import machine, measure, stages_in, table
 from preset_values import preset_values
 
 SCORES = ("dice", "iou", "thresholded_iou")
-STAGES = ("download", "preprocess", "reference", "encoder", "train", "evaluate")
+STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate")
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.masks import open_mask
-from lesion.parallel import in_order
-from lesion.placement import from_square, mask_to_square, place
-from lesion.scores import Confusion
+from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
+from lesion.photos.masks import open_mask
+from lesion.photos.placement import from_square, mask_to_square, place
+from lesion.pipeline.parallel import in_order
+from lesion.scoring.scores import Confusion
 
 POLICIES = ("stretch", "letterbox", "crop")
 SIDES = (64, 128, 256, 512)

@@ -142,7 +142,7 @@ def draw(runs: dict[int, list[Measured]], path: Path, note: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
-    from lesion.figures import BLUE, GREY, ORANGE, STYLE, save_figure
+    from lesion.report.figures import BLUE, GREY, ORANGE, STYLE, save_figure
 
     counts = list(runs)
     times = {count: median(run.seconds for run in of_size) for count, of_size in runs.items()}

@@ -16,7 +16,7 @@ import pandas as pd
 from measure import table  # which finds the stages, too
 from ruamel.yaml import YAML
 
-from lesion.cli import parser
+from lesion.console.cli import parser
 from project import ROOT
 
 SCORES = [
@@ -62,7 +62,7 @@ def draw(runs: pd.DataFrame, over: str, path: Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from lesion.figures import BLUE, ORANGE, STYLE, save_figure
+    from lesion.report.figures import BLUE, ORANGE, STYLE, save_figure
 
     values = runs[over].astype(float)
     with rc_context(STYLE):

@@ -75,13 +75,14 @@ def train(way: str, seconds: float) -> float:
     """The median step, in seconds, of a training that goes on for so long."""
     import numpy as np
 
-    from lesion import params
-    from lesion.batches import Split
-    from lesion.device import prepare
-    from lesion.training import Trainer
+    from lesion.network.device import prepare
+    from lesion.parameters.reading import PARAMS_FILE, load_params, read_params
+    from lesion.parameters.train import TrainParams
+    from lesion.training.batches import Split
+    from lesion.training.trainer import Trainer
 
-    path = FILE.parents[1] / params.PARAMS_FILE
-    knobs, side = params.load(params.TrainParams, path), params.read(path)["image_size"]
+    path = FILE.parents[1] / PARAMS_FILE
+    knobs, side = load_params(TrainParams, path), read_params(path)["image_size"]
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     split = Split(images, images[..., 0] % 2, [str(number) for number in range(IMAGES)])

@@ -5,8 +5,8 @@
 Both train a U-Net with the same encoder on random images that lie in memory, in this one process, a
 round each in turn; numbers are medians over the rounds, with the least and the greatest.
 
-ours       lesion.training.Trainer: whole steps, from uint8 images to averaged weights, with
-           augmentation; prediction by lesion.predict.Predictor
+ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
+           augmentation; prediction by lesion.network.predict.Predictor
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
 outside    share of our step's time outside forward (with the loss), backward and optimiser: batch,
@@ -27,11 +27,11 @@ import torch
 from measure import machine, spread, table
 from torch.utils.flop_counter import FlopCounterMode
 
-import lesion.training
-from lesion.batches import Split
-from lesion.device import has_bfloat16, prepare
-from lesion.predict import Predictor
-from lesion.training import Trainer
+import lesion.training.trainer
+from lesion.network.device import has_bfloat16, prepare
+from lesion.network.predict import Predictor
+from lesion.training.batches import Split
+from lesion.training.trainer import Trainer
 
 IMAGES = 512
 
@@ -99,7 +99,7 @@ def our_trainer(given: argparse.Namespace, device: torch.device) -> Trainer:
         loss="bce_dice",
         weight_decay=0.01,
         average_decay=0.99,
-        mirror=True,
+        orientations=True,
         geometry=0.5,
         colour=0.5,
         hairs=0.1,
@@ -177,13 +177,13 @@ def outside(trainer: Trainer, device: torch.device, steps: int = 9) -> float:
         (trainer.network, "forward"),
         (trainer.optimizer, "step"),
         (torch.Tensor, "backward"),
-        (lesion.training, "LOSSES"),
+        (lesion.training.trainer, "LOSSES"),
     )
     originals = [getattr(*place) for place in places]
     *functions, losses = originals
     for place, function in zip(places, functions, strict=False):
         setattr(*place, counted(function))
-    lesion.training.LOSSES = {name: counted(loss) for name, loss in losses.items()}
+    lesion.training.trainer.LOSSES = {name: counted(loss) for name, loss in losses.items()}
     shares = []
     for _ in range(steps):
         inside = 0.0

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from measure import machine, spread, table
 
-from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.augment import Augmentation
-from lesion.frames import Frames
-from lesion.images import open_mask
-from lesion.parallel import in_order
-from lesion.placement import place
+from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
+from lesion.photos.masks import open_mask
+from lesion.photos.placement import place
+from lesion.pipeline.parallel import in_order
+from lesion.training.augment import Augmentation
+from lesion.training.frames import Frames
 
 BATCH, SIDE = 16, 192  # as in the preset `laptop`
-STRENGTHS = {"mirror": True, "geometry": 0.5, "colour": 0.5, "hairs": 0.1}
+STRENGTHS = {"orientations": True, "geometry": 0.5, "colour": 0.5, "hairs": 0.1}
 KINDS = {"square": ("stretch", 768, 768), "stretch, 4:3": ("stretch", 768, 1024)}
 KINDS |= {"letterbox, 4:3": ("letterbox", 768, 1024)}
 

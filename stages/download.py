@@ -14,22 +14,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesion import params
-from lesion.archives import find_archives, find_pairs
-from lesion.cli import run
-from lesion.datasets import Dataset, load_datasets
-from lesion.errors import InputError
-from lesion.files import whole_folder, write_csv
-from lesion.members import ArchiveMembers, put, remarks
-from lesion.names import OFFICIAL
-from lesion.shown import one_line
-from lesion.sources import gather
+from lesion.console.cli import run
+from lesion.console.shown import one_line
+from lesion.fetching.datasets import Dataset, load_datasets
+from lesion.fetching.sources import gather
+from lesion.parameters.download import DownloadParams
+from lesion.parameters.reading import PARAMS_FILE, load_params
+from lesion.photos.archives import find_archives, find_pairs
+from lesion.photos.members import ArchiveMembers, put, remarks
+from lesion.photos.names import OFFICIAL
+from lesion.pipeline.errors import InputError
+from lesion.pipeline.files import whole_folder, write_csv
 
 RAW = Path("raw")
 
 
 def main() -> None:
-    knobs = params.load(params.DownloadParams)
+    knobs = load_params(DownloadParams)
     data = Path(knobs.data)
     if knobs.source == "data":
         sources = {
@@ -69,7 +70,7 @@ def described(source: str) -> Dataset:
     known = load_datasets()
     if source not in known:
         raise InputError(
-            f"{params.PARAMS_FILE}: parameter 'source': found '{source}'; "
+            f"{PARAMS_FILE}: parameter 'source': found '{source}'; "
             f"expected data (the archives in the folder of that parameter), or one of "
             f"{', '.join(known)} (datasets.yaml)"
         )

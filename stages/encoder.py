@@ -7,20 +7,24 @@ knobs   encoder (params.yaml)
 
 from pathlib import Path
 
-from lesion import params
-from lesion.cli import run
-from lesion.files import whole_folder, write_bytes, write_json
+from lesion.console.cli import run
+from lesion.parameters.encoder import EncoderParams
+from lesion.parameters.reading import load_params
+from lesion.pipeline.files import whole_folder, write_bytes, write_json
 
 PRETRAINED = Path("pretrained")
 WEIGHTS_FILE = "imagenet.pth"
 
 
 def main() -> None:
-    name = params.load(params.EncoderParams).encoder
+    name = load_params(EncoderParams).encoder
     with whole_folder(PRETRAINED) as folder:
         source = {"encoder": name}
         if name != "none":
-            from lesion.pretrained import fetch_weights, imagenet_weights  # imports torchvision
+            from lesion.fetching.pretrained import (  # imports torchvision
+                fetch_weights,
+                imagenet_weights,
+            )
 
             found = fetch_weights(name)
             source |= {"weights": str(imagenet_weights(name)), "file": found.name}

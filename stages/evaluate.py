@@ -1,6 +1,6 @@
 """Scores the trained network as the ISIC challenge does: per image, at its original resolution.
 
-reads   model/, arrays/, raw/ (the original masks), metrics/references.csv
+reads   model/, arrays/, raw/ (the original masks), metrics/baselines.csv
 writes  metrics/evaluation.json (what was chosen on validation; the scores of both splits),
         metrics/scores.csv (with 95 % intervals, by group, and of masks that need no training;
         without interval where there are fewer than ten images),
@@ -22,45 +22,46 @@ from tempfile import TemporaryFile
 import numpy as np
 import pandas as pd
 
-from lesion import params
-from lesion.archives import ArchiveReader
-from lesion.arrays import load_split
-from lesion.boundary import BoundaryScores
-from lesion.calibration import PixelCounts, calibrated, calibration_errors
-from lesion.choice import choose, views
-from lesion.cli import run
-from lesion.confidence import NoLesion, expected_dice, reliance, risk_coverage
-from lesion.device import prepare
-from lesion.errors import InputError
-from lesion.files import require_room, whole_folder, write_csv, write_json
-from lesion.header import WEIGHTS_FILE
-from lesion.images import encode_mask
-from lesion.originals import Originals
-from lesion.parallel import in_order
-from lesion.postprocess import Rules
-from lesion.predict import Predictor, probability_maps
-from lesion.progress import Progress
-from lesion.scores import Confusion, ImageScores
-from lesion.summary import summarise_split
-from lesion.tables import METRICS, load_table
-from lesion.weights import load_model
+from lesion.console.cli import run
+from lesion.console.progress import Progress
+from lesion.formats.arrays import load_split
+from lesion.formats.header import WEIGHTS_FILE
+from lesion.formats.splits import SCORED
+from lesion.formats.tables import METRICS, load_table
+from lesion.network.device import prepare
+from lesion.network.predict import Predictor, probability_maps
+from lesion.network.weights import load_model
+from lesion.parameters.evaluate import EvaluateParams
+from lesion.parameters.reading import load_params
+from lesion.photos.archives import ArchiveReader
+from lesion.photos.images import encode_mask
+from lesion.pipeline.errors import InputError
+from lesion.pipeline.files import require_room, whole_folder, write_csv, write_json
+from lesion.pipeline.parallel import in_order
+from lesion.scoring.boundary import BoundaryScores
+from lesion.scoring.calibration import PixelCounts, calibrated, calibration_errors
+from lesion.scoring.choice import choose, views
+from lesion.scoring.confidence import NoLesion, expected_dice, reliance, risk_coverage
+from lesion.scoring.originals import Originals
+from lesion.scoring.postprocess import Rules
+from lesion.scoring.scores import Confusion, ImageScores
+from lesion.scoring.summary import summarise_split
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
-SPLITS = ("validation", "test")
 NOTES = {"validation": ", on which epoch and rules were chosen: it flatters"}
 
 
 def main() -> None:
-    knobs = params.load(params.EvaluateParams)
+    knobs = load_params(EvaluateParams)
     device = prepare(knobs.threads)
     network, _ = load_model(MODEL / WEIGHTS_FILE, device)
-    references = load_table("references")
-    splits = {split: load_split(ARRAYS, split) for split in SPLITS}
+    baselines = load_table("baselines")
+    splits = {split: load_split(ARRAYS, split) for split in SCORED}
     for index, _, _ in splits.values():
-        require_rows(references, index)
+        require_rows(baselines, index)
 
     def predict(split: str, tta: bool) -> np.ndarray:
         images = splits[split][1]
@@ -69,7 +70,7 @@ def main() -> None:
         return stored(maps, images.shape[:3], folder, f"{split}, 4 views" if tta else split)
 
     with ArchiveReader(RAW) as archives, whole_folder(PREDICTIONS) as folder:
-        originals = {split: Originals(splits[split][0], archives) for split in SPLITS}
+        originals = {split: Originals(splits[split][0], archives) for split in SCORED}
         by_tta = {tta: predict("validation", tta) for tta in views(knobs)}
         choice = choose(knobs, by_tta, originals["validation"], knobs.threads)
         rules = choice.rules
@@ -84,14 +85,14 @@ def main() -> None:
         tops = highest(originals["validation"], maps["validation"], temperature)
         no_lesion = NoLesion.fitted(tops, empty)
         tables = {}
-        for split in SPLITS:
+        for split in SCORED:
             (folder / split).mkdir()
             cases = score(
                 originals[split], maps[split], rules, temperature, no_lesion, folder / split, knobs
             )
             tables[split] = splits[split][0][["id", "split", "synthetic"]].join(cases)
 
-    scores = pd.concat([summarise_split(table, references) for table in tables.values()])
+    scores = pd.concat([summarise_split(table, baselines) for table in tables.values()])
     reliability = {split: counts.reliability(temperature) for split, counts in pixels.items()}
     synthetic = any(table["synthetic"].any() for table in tables.values())
     evaluation = {
@@ -103,7 +104,7 @@ def main() -> None:
         },
         **{
             split: {
-                **of_network(scores, split),
+                **network_scores(scores, split),
                 **reliance(table),
                 **named("calibration_error", calibration_errors(reliability[split])),
                 **named("uncalibrated_error", calibration_errors(pixels[split].reliability(1.0))),
@@ -115,7 +116,7 @@ def main() -> None:
     # What has no value, such as the share in review of failures where nothing failed, is left out.
     evaluation |= {
         split: {k: round(v, 6) for k, v in evaluation[split].items() if not math.isnan(v)}
-        for split in SPLITS
+        for split in SCORED
     }
     write_json(METRICS / "evaluation.json", evaluation)
     written = {
@@ -132,12 +133,12 @@ def main() -> None:
     report(evaluation, scores)
 
 
-def require_rows(references: pd.DataFrame, index: pd.DataFrame) -> None:
-    missing = index["id"][~index["id"].isin(references["id"])]
+def require_rows(baselines: pd.DataFrame, index: pd.DataFrame) -> None:
+    missing = index["id"][~index["id"].isin(baselines["id"])]
     if len(missing):
         raise InputError(
-            f"{METRICS}/references.csv: no row for {missing.iloc[0]}, one of {len(missing)}; "
-            "expected one an image; run `dvc repro reference`"
+            f"{METRICS}/baselines.csv: no row for {missing.iloc[0]}, one of {len(missing)}; "
+            "expected one an image; run `dvc repro baseline`"
         )
 
 
@@ -176,7 +177,7 @@ def score(
     temperature: float,
     no_lesion: NoLesion,
     folder: Path,
-    knobs: params.EvaluateParams,
+    knobs: EvaluateParams,
 ) -> pd.DataFrame:
     """Writes the predicted mask of each image into `folder`; a row with its scores for each."""
 
@@ -206,7 +207,7 @@ def score(
     return pd.DataFrame(rows)
 
 
-def of_network(scores: pd.DataFrame, split: str) -> dict[str, float]:
+def network_scores(scores: pd.DataFrame, split: str) -> dict[str, float]:
     """The network's scores over all images of a split, by name."""
     own = scores[(scores["split"] == split) & (scores["method"] == "network")]
     return own[own["group"] == "all"].set_index("score")["value"].to_dict()
@@ -219,7 +220,7 @@ def named(prefix: str, numbers: dict[str, float]) -> dict[str, float]:
 def report(evaluation: dict, scores: pd.DataFrame) -> None:
     """Prints what was chosen and the challenge's scores of both splits."""
     print("chosen on validation:", ", ".join(f"{k} {v}" for k, v in evaluation["chosen"].items()))
-    for split in SPLITS:
+    for split in SCORED:
         own = scores[(scores["split"] == split) & (scores["group"] == "all")]
         own = own[own["method"] == "network"].set_index("score")
         figures = []

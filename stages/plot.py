@@ -16,13 +16,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lesion import params, score_figures
-from lesion.archives import ArchiveReader
-from lesion.arrays import load_index
-from lesion.cli import run
-from lesion.data_figure import data_report
-from lesion.failures import reasons
-from lesion.figures import (
+from lesion.console.cli import run
+from lesion.console.progress import Progress
+from lesion.formats.arrays import load_index
+from lesion.formats.groups import groups
+from lesion.formats.header import WEIGHTS_FILE, Header, read_header
+from lesion.formats.splits import SCORED
+from lesion.formats.tables import load_numbers, load_table
+from lesion.parameters.plot import PlotParams
+from lesion.parameters.reading import load_params
+from lesion.photos.archives import ArchiveReader
+from lesion.pipeline.files import whole_folder
+from lesion.pipeline.parallel import in_order
+from lesion.report import score_figures
+from lesion.report.data_figure import data_report
+from lesion.report.failures import reasons
+from lesion.report.figures import (
     Example,
     curves,
     failures,
@@ -31,15 +40,9 @@ from lesion.figures import (
     score_distribution,
     to_svg,
 )
-from lesion.files import whole_folder
-from lesion.header import WEIGHTS_FILE, Header, read_header
-from lesion.page import Case, write_page
-from lesion.parallel import in_order
-from lesion.pictures import Picture, read_picture
-from lesion.progress import Progress
-from lesion.published import published
-from lesion.tables import load_numbers, load_table
-from lesion.traits import groups
+from lesion.report.page import Case, write_page
+from lesion.report.pictures import Picture, read_picture
+from lesion.report.published import published
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +52,6 @@ ARRAYS = Path("arrays")
 MODEL = Path("model")
 PREDICTIONS = Path("predictions")
 PLOTS = Path("plots")
-SPLITS = ("test", "validation")
 SPLIT = "test"
 LONGEST = 400  # pixels of a picture's longer side in the panels; enough for print
 THUMBNAIL = 256  # and in the gallery
@@ -60,13 +62,13 @@ SHOWN = ["dice", "iou", "boundary_f1", "hd95", "expected_dice", "lesion_share"]
 
 
 def main() -> None:
-    knobs = params.load(params.PlotParams)
+    knobs = load_params(PlotParams)
     header = read_header(MODEL / WEIGHTS_FILE)
     evaluation = load_numbers("evaluation")
     scores, per_image = load_table("scores"), load_table("per_image")
-    index = pd.concat(load_index(ARRAYS, split) for split in SPLITS)
+    index = pd.concat(load_index(ARRAYS, split) for split in reversed(SCORED))
     cases = per_image.merge(index, on=["id", "split", "synthetic"], validate="one_to_one")
-    traits = groups(load_table("references").set_index("id").loc[cases["id"]])
+    traits = groups(load_table("baselines").set_index("id").loc[cases["id"]])
     cases["traits"] = traits.rename(columns=lambda name: name.replace("_", " ")).to_dict("records")
     tested = cases[cases["split"] == SPLIT]
     synthetic = evaluation["origin"] == "synthetic"
@@ -112,7 +114,7 @@ def score_pictures(
     evaluation: dict, tested: pd.DataFrame, origin: str
 ) -> dict[str, tuple[str, Figure]]:
     """The pictures of the scores: file name and figure by title."""
-    test, validation = (f"{evaluation[s]['images']} {s} images{origin}" for s in SPLITS)
+    validation, test = (f"{evaluation[s]['images']} {s} images{origin}" for s in SCORED)
     chosen, tests = evaluation["chosen"], evaluation[SPLIT]
     sweep, reliability, risk = map(load_table, ("thresholds", "calibration", "risk_coverage"))
     errors = (tests.get(f"calibration_error_{kind}_pixels") for kind in ("all", "unsure"))

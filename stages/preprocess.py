@@ -13,21 +13,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesion import params
-from lesion.archives import ArchiveReader
-from lesion.arrays import INDEX, RowFile, array_path
-from lesion.cli import run
-from lesion.convert import Converted, convert
-from lesion.duplicates import NearPairs, near_pairs
-from lesion.errors import ImageError, InputError
-from lesion.files import require_room, whole_folder, write_csv, write_json
-from lesion.masks import READING_COLUMNS, Reading
-from lesion.parallel import in_order
-from lesion.placement import PLACEMENT_COLUMNS
-from lesion.progress import Progress
-from lesion.readings import Evidence, settle
-from lesion.report import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
-from lesion.splits import SPLITS, assign_splits
+from lesion.console.cli import run
+from lesion.console.progress import Progress
+from lesion.formats.arrays import INDEX, RowFile, array_path
+from lesion.formats.splits import SPLITS, assign_splits
+from lesion.parameters.preprocess import PreprocessParams
+from lesion.parameters.reading import load_params
+from lesion.photos.archives import ArchiveReader
+from lesion.photos.convert import Converted, convert
+from lesion.photos.duplicates import NearPairs, near_pairs
+from lesion.photos.inventory import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
+from lesion.photos.masks import READING_COLUMNS, Reading
+from lesion.photos.placement import PLACEMENT_COLUMNS
+from lesion.photos.readings import Evidence, settle
+from lesion.pipeline.errors import ImageError, InputError
+from lesion.pipeline.files import require_room, whole_folder, write_csv, write_json
+from lesion.pipeline.parallel import in_order
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
@@ -36,7 +37,7 @@ REPORT_TABLE = Path("metrics/data.csv")
 
 
 def main() -> None:
-    knobs = params.load(params.PreprocessParams)
+    knobs = load_params(PreprocessParams)
     pairs = load_pairs(RAW / "index.csv")
     # Twice: as they come, and in their order. Of a pair, three colours and a mask.
     require_room(ARRAYS, 2 * len(pairs) * 4 * knobs.image_size**2)
@@ -74,7 +75,7 @@ def load_pairs(path: Path) -> pd.DataFrame:
 
 
 def convert_all(
-    pairs: pd.DataFrame, knobs: params.PreprocessParams, images: RowFile, masks: RowFile
+    pairs: pd.DataFrame, knobs: PreprocessParams, images: RowFile, masks: RowFile
 ) -> tuple[pd.DataFrame, NearPairs]:
     """Converts every pair; the arrays of those that can be used go to `images` and `masks`.
 
@@ -131,7 +132,7 @@ def convert_all(
     return table, near_pairs([hashes[at] for at in sorted(hashes)])
 
 
-def assign(table: pd.DataFrame, near: NearPairs, knobs: params.PreprocessParams) -> pd.DataFrame:
+def assign(table: pd.DataFrame, near: NearPairs, knobs: PreprocessParams) -> pd.DataFrame:
     """`table` in order of splits, with the split and twin of each pair, and those left out."""
     usable = table.index[table["state"] == KEPT]
     names = table.loc[usable, "id"].to_numpy()

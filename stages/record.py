@@ -13,29 +13,32 @@ By hand, after `dvc pull` for instance: python stages/record.py
 
 from pathlib import Path
 
-from lesion import finished, params, tracking
-from lesion.arrays import training_arrays
-from lesion.cli import PROJECT, run
-from lesion.files import require_room, write_json
-from lesion.fingerprint import code_hash, data_hash
-from lesion.header import read_header
-from lesion.results import MODEL, in_workspace
-from lesion.spool import spool
-from lesion.tables import METRICS, load_table
+from lesion.console.cli import PROJECT, run
+from lesion.formats.arrays import training_arrays
+from lesion.formats.fingerprint import code_hash, data_hash
+from lesion.formats.header import read_header
+from lesion.formats.splits import SPLITS
+from lesion.formats.tables import METRICS, load_table
+from lesion.parameters.reading import load_params
+from lesion.parameters.record import RecordParams
+from lesion.pipeline.files import require_room, write_json
+from lesion.tracking import runs
+from lesion.tracking.result import MODEL, in_workspace
+from lesion.tracking.spool import spool
+from lesion.upkeep import finished
 
 RAW = Path("raw")
 ARRAYS = Path("arrays")
 PLOTS = Path("plots")
-SPLITS = ("train", "validation", "test")
 
 
 def main() -> None:
-    knobs = params.load(params.RecordParams)
+    knobs = load_params(RecordParams)
     header = read_header(MODEL)
     result = in_workspace()
     data = data_hash(training_arrays(ARRAYS))
     require_room(spool(), sum(map(size, (METRICS, PLOTS, MODEL))))
-    with tracking.result(result.model_hash, result.hash) as log:
+    with runs.result(result.model_hash, result.hash) as log:
         log.params(result.params)
         log.tags(result.words)
         log.tags({"fingerprint": header.fingerprint, "data_hash": data})

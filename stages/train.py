@@ -4,8 +4,8 @@ reads   arrays/, pretrained/
 writes  model/unet.safetensors, metrics/history.csv (a row an epoch, as it happens),
         metrics/train.json (the best epoch), a run in MLflow
 knobs   train_fraction, split_seed, resize, encoder, width, depth, seed, epochs, batch_size, lr,
-        encoder_lr, schedule, loss, weight_decay, average_decay, mirror, geometry, colour, hairs,
-        precision, threads (params.yaml)
+        encoder_lr, schedule, loss, weight_decay, average_decay, orientations, geometry, colour,
+        hairs, precision, threads (params.yaml)
 
 A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
 before they end it. One that was over when DVC was killed only has its outputs written again. With
@@ -20,21 +20,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesion import finished, interrupt, params, tracking
-from lesion.arrays import INDEX, load_split, training_arrays
-from lesion.batches import Split
-from lesion.checkpoint import Checkpoint
-from lesion.cli import run
-from lesion.device import arithmetic, memory_named, prepare
-from lesion.distributed import Process, joined
-from lesion.files import write_csv, write_json
-from lesion.fingerprint import data_hash, fingerprint
-from lesion.header import WEIGHTS_FILE, Header
-from lesion.progress import Progress
-from lesion.results import md5
-from lesion.splits import fraction_of
-from lesion.training import EpochRecord, Trainer
-from lesion.weights import load_imagenet, save_weights
+from lesion.console.cli import run
+from lesion.console.progress import Progress
+from lesion.formats.arrays import INDEX, load_split, training_arrays
+from lesion.formats.fingerprint import data_hash, fingerprint, md5
+from lesion.formats.header import WEIGHTS_FILE, Header
+from lesion.formats.splits import fraction_of
+from lesion.network.device import arithmetic, memory_named, prepare
+from lesion.network.weights import load_imagenet, save_weights
+from lesion.parameters.reading import load_params
+from lesion.parameters.train import TrainParams
+from lesion.pipeline import interrupt
+from lesion.pipeline.files import write_csv, write_json
+from lesion.tracking import runs
+from lesion.tracking.result import data_params
+from lesion.training.batches import Split
+from lesion.training.checkpoint import Checkpoint
+from lesion.training.distributed import Process, joined
+from lesion.training.trainer import EpochRecord, Trainer
+from lesion.upkeep import finished
 
 ARRAYS = Path("arrays")
 IMAGENET = Path("pretrained/imagenet.pth")
@@ -44,11 +48,11 @@ METRICS = Path("metrics/train.json")
 
 
 def main() -> None:
-    knobs = params.load(params.TrainParams)
+    knobs = load_params(TrainParams)
     device = prepare(knobs.threads)
     files = training_arrays(ARRAYS)
     pretrained = knobs.encoder != "none"
-    with joined() as process, memory_named(device, knobs):
+    with joined() as process, memory_named(device, knobs.batch_size, knobs.width):
         trainer = Trainer(
             knobs,
             part(load("train"), knobs),
@@ -74,12 +78,8 @@ def main() -> None:
             finished.unmark()
         if trainer.step:
             print(f"going on after step {trainer.step} of {trainer.steps}", flush=True)
-        with tracking.training(identity, logged) as log:
-            log.params(
-                params.load(params.DownloadParams).model_dump()
-                | params.load(params.PreprocessParams).model_dump()
-                | knobs.model_dump()
-            )
+        with runs.training(identity, logged) as log:
+            log.params(data_params() | knobs.model_dump())
             log.tags({"data_hash": data_hash(files), **machine})
             fit(trainer, process, checkpoint, log)
             finished.mark(identity, keep_best(trainer, identity, log))
@@ -91,7 +91,7 @@ def fit(
     trainer: Trainer,
     process: Process,
     checkpoint: Checkpoint | None = None,
-    log: tracking.Run | None = None,
+    log: runs.Run | None = None,
 ) -> None:
     """Runs the steps that are left. The process that has a checkpoint and a log keeps both."""
     with (
@@ -123,7 +123,7 @@ def write_history(trainer: Trainer) -> None:
     write_csv(HISTORY, pd.DataFrame([rounded(record) for record in trainer.history]))
 
 
-def keep_best(trainer: Trainer, identity: str, log: tracking.Run) -> str:
+def keep_best(trainer: Trainer, identity: str, log: runs.Run) -> str:
     """Writes weights and scores of the best epoch; the MD5 of the weights file."""
     knobs, best = trainer.params, trainer.best_record
     side = trainer.train.images.shape[1]
@@ -145,7 +145,7 @@ def load(split: str) -> Split:
     return Split.of(*load_split(ARRAYS, split))
 
 
-def part(split: Split, knobs: params.TrainParams) -> Split:
+def part(split: Split, knobs: TrainParams) -> Split:
     """The share of the training images that is asked for."""
     if knobs.train_fraction == 1:
         return split  # as it is: mapped from disk, not in memory

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from lesion.datasets import Archive, Dataset, Split
+from lesion.fetching.datasets import Archive, Dataset, SplitSources
 
 PIECE = 2**14  # bytes sent at a time
 
@@ -243,7 +243,7 @@ def described(server: Server, *paths: str, **fields: object) -> Dataset:
     ]
     pairs = zip(archives[::2], archives[1::2], strict=True)
     splits = {
-        split: Split(images=images, masks=masks)
+        split: SplitSources(images=images, masks=masks)
         for split, (images, masks) in zip(("train", "validation", "test"), pairs, strict=False)
     }
     about = {"title": "Made up", "licence": "CC0-1.0", "base_url": server.url}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from lesion.batches import Split
 from lesion.synthetic import lesion_image, write_archives
+from lesion.training.batches import Split
 from project import SMALL, clone, run, set_params
 
 ROOT = Path(__file__).resolve().parents[1]

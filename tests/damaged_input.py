@@ -27,9 +27,9 @@ from PIL import ExifTags, Image
 
 import download
 import preprocess
-from lesion import cli
-from lesion.archives import LARGEST
-from lesion.images import encode_mask
+from lesion.console import cli
+from lesion.photos.archives import LARGEST
+from lesion.photos.images import encode_mask
 from lesion.synthetic import lesion_image
 from project import ROOT, set_params, without_utf8_flag
 

@@ -49,7 +49,7 @@ CASES = [
     Case("download", "download"),
     Case("download of a sample", "download", {"limit": 5}),
     Case("preprocess", "preprocess"),
-    Case("reference", "reference"),
+    Case("baseline", "baseline"),
     Case("encoder", "encoder"),
     Case("encoder with weights", "encoder", {"encoder": "mobilenet_v2"}),
     Case("train", "train"),
@@ -137,7 +137,7 @@ class End:
 
 def run(stage: str, disk: Disk) -> End:
     """Runs a stage in a copy of this process, which has imported all that it needs."""
-    from lesion import cli
+    from lesion.console import cli
 
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
         process = os.fork()
@@ -307,17 +307,17 @@ def prepare(folder: Path) -> None:
     import mlflow.pytorch
     import torch
 
+    import baseline
     import download
     import encoder
     import evaluate
     import plot
     import preprocess
     import record
-    import reference
     import train
-    from lesion import pretrained
+    from lesion.fetching import pretrained
 
-    stages = (download, encoder, evaluate, plot, preprocess, record, reference, train)
+    stages = (download, encoder, evaluate, plot, preprocess, record, baseline, train)
     assert {stage.__name__ for stage in stages} == {case.stage for case in CASES} and mlflow
     torch.set_num_threads(1)
     os.environ.pop("DVC_ROOT", None)

@@ -42,7 +42,7 @@ PARAMETERS = SMALL | {"limit": 8}
 COUNTS = {
     "download": 30,
     "preprocess": 30,
-    "reference": 26,
+    "baseline": 26,
     "encoder": 26,
     "train": 20,
     "evaluate": 10,
@@ -50,7 +50,7 @@ COUNTS = {
     "record": 12,
     "DVC": 44,
 }
-QUICK = ("download", "preprocess", "reference", "encoder")
+QUICK = ("download", "preprocess", "baseline", "encoder")
 # Signal and whom it meets: DVC with its stage, as a closed terminal or Ctrl-C do, or one of them.
 WAYS = {
     "SIGKILL": (signal.SIGKILL, "both"),
@@ -124,7 +124,9 @@ class Attack:
         return -1
 
 
-MAKE_STORE = "import sys; sys.path.append('stages'); from lesion import store; store.open_store()"
+MAKE_STORE = (
+    "import sys; sys.path.append('stages'); from lesion.tracking import store; store.open_store()"
+)
 
 
 def made(folder: Path) -> Path:

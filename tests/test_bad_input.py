@@ -15,7 +15,7 @@ from PIL import Image
 
 import download
 import preprocess
-from lesion import cli
+from lesion.console import cli
 from lesion.synthetic import write_archives
 from project import copy_of_stages, run, set_params
 

@@ -11,10 +11,10 @@ import pytest
 
 import download
 from archive_server import Fault, Server, described, serving, write_registry
-from lesion.archives import find_archives, find_pairs
-from lesion.datasets import Dataset, Split
-from lesion.errors import InputError
-from lesion.splits import sample_of
+from lesion.fetching.datasets import Dataset, SplitSources
+from lesion.formats.splits import sample_of
+from lesion.photos.archives import find_archives, find_pairs
+from lesion.pipeline.errors import InputError
 from project import copy_of_stages, run, set_params
 
 ARCHIVES = [
@@ -54,7 +54,7 @@ def with_files(dataset: Dataset, **files: int) -> Dataset:
     """The data set with a number of images said of some splits."""
     return dataset.model_copy(
         update={
-            split: Split(
+            split: SplitSources(
                 images=getattr(dataset, split).images[0].model_copy(update={"files": count}),
                 masks=getattr(dataset, split).masks,
             )
@@ -134,7 +134,7 @@ def test_another_number_of_pairs_than_described_is_refused(server: Server) -> No
 def test_what_to_beware_of_is_said(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = described(server, *ARCHIVES, overlaps=["holds the test images of x"])
     images = dataset.train.images[0].model_copy(update={"sha256": None, "bytes": None})
-    train = Split(images=images, masks=dataset.train.masks)
+    train = SplitSources(images=images, masks=dataset.train.masks)
     write_registry(Path(), isic2018=dataset.model_copy(update={"train": train}))
     download.main()
     said = capsys.readouterr().out.splitlines()

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import encoder
-from lesion import pretrained
-from lesion.encoders import TorchvisionEncoder
-from lesion.errors import InputError
+from lesion.fetching import pretrained
+from lesion.network.encoders import TorchvisionEncoder
+from lesion.pipeline.errors import InputError
 from project import copy_of_stages, run, set_params
 
 TORCH_HOME = Path(__file__).resolve().parents[2] / "shared/torch_home"

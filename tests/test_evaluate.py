@@ -16,31 +16,32 @@ import pandas as pd
 import pytest
 import torch
 
+import baseline
 import download
 import evaluate
 import preprocess
-import reference
-from lesion import params
-from lesion.archives import ArchiveReader
-from lesion.arrays import array_path, load_index, load_split
-from lesion.batches import Split
-from lesion.calibration import calibrated
-from lesion.confidence import NoLesion, expected_dice
-from lesion.errors import ImageError, InputError
-from lesion.header import Header
-from lesion.images import encode_mask
-from lesion.members import pack
-from lesion.originals import Originals
-from lesion.postprocess import Rules
-from lesion.predict import Predictor, probability_maps
+from lesion.formats.arrays import array_path, load_index, load_split
+from lesion.formats.header import Header
+from lesion.formats.splits import SCORED
+from lesion.network.predict import Predictor, probability_maps
+from lesion.network.weights import load_model, save_weights
+from lesion.parameters.reading import load_params
+from lesion.parameters.train import TrainParams
+from lesion.photos.archives import ArchiveReader
+from lesion.photos.images import encode_mask
+from lesion.photos.members import pack
+from lesion.pipeline.errors import ImageError, InputError
+from lesion.scoring.calibration import calibrated
+from lesion.scoring.confidence import NoLesion, expected_dice
+from lesion.scoring.originals import Originals
+from lesion.scoring.postprocess import Rules
 from lesion.synthetic import lesion_image
-from lesion.training import Trainer
-from lesion.weights import load_model, save_weights
+from lesion.training.batches import Split
+from lesion.training.trainer import Trainer
 from project import copy_of_stages, environment, set_params
 
 SIDE = 32
 SIZES = [(40, 60), (61, 45), (33, 97), (128, 128), (29, 31)]
-SPLITS = ("validation", "test")
 SCORES = {  # the official scorer's names
     "accuracy": "accuracy",
     "sensitivity": "sensitivity",
@@ -112,9 +113,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     set_params(folder, precision="float32", resize="letterbox")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for stage in (download, preprocess, reference):
+        for stage in (download, preprocess, baseline):
             stage.main()
-        knobs = params.load(params.TrainParams)
+        knobs = load_params(TrainParams)
         train, validation = (
             Split.of(*load_split(Path("arrays"), split)) for split in ("train", "validation")
         )
@@ -169,7 +170,7 @@ def results(folder: Path) -> dict[str, bytes]:
     return {str(name): (folder / name).read_bytes() for name in files}
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", SCORED)
 def test_the_challenges_own_scorer_gives_the_same(finished, tmp_path, split):
     scorer = pytest.importorskip(
         "isic_challenge_scoring.segmentation", reason="needs isic-challenge-scoring"
@@ -198,7 +199,7 @@ def test_the_scorer_refuses_what_is_of_another_size(finished, tmp_path):
 
 
 def test_predictions_are_as_the_challenge_wants_them(finished):
-    for split in SPLITS:
+    for split in SCORED:
         index = load_index(finished / "arrays", split)
         found = sorted(path.name for path in (finished / "predictions" / split).iterdir())
         assert found == sorted(f"{name}_segmentation.png" for name in index["id"])
@@ -210,7 +211,7 @@ def test_predictions_are_as_the_challenge_wants_them(finished):
 
 
 def test_pooled_scores_are_those_of_all_pixels(finished):
-    for split in SPLITS:
+    for split in SCORED:
         numbers, pixels = evaluation(finished)[split], per_image(finished, split)
         tp, fp, fn = (pixels[name].sum() for name in ("tp", "fp", "fn"))
         assert numbers["pooled_iou"] == pytest.approx(tp / (tp + fp + fn), abs=1e-6)
@@ -219,7 +220,7 @@ def test_pooled_scores_are_those_of_all_pixels(finished):
 
 
 def test_scores_per_image_lead_to_the_means(finished):
-    for split in SPLITS:
+    for split in SCORED:
         numbers, table = evaluation(finished)[split], per_image(finished, split)
         assert numbers["images"] == len(table)
         for name in (*SCORES, "boundary_f1", "hd95", "assd", "hd95_share", "assd_share"):
@@ -283,7 +284,7 @@ def test_with_one_thread_opencv_and_torch_compute_on_one(prepared, tmp_path):
     assert output.splitlines()[-1] == "{(1, 1)}"
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "reference", "plot"])
+@pytest.mark.parametrize("stage", ["preprocess", "baseline", "plot"])
 def test_in_stages_that_share_images_out_among_threads_opencv_has_one(stage):
     code = f"import {stage}, cv2; print(cv2.getNumThreads())"
     folder = Path(evaluate.__file__).parent
@@ -407,12 +408,12 @@ def test_what_has_no_value_is_left_out_and_nine_images_have_no_interval(finished
     means = scores[~few & ~scores["score"].str.startswith("batch")]
     assert len(means) > 20 and means[["low", "high"]].notna().all(axis=None)
     folder = changed(threshold=0.999, largest_component="false", fill_holes="false", tta="false")
-    for numbers in (evaluation(folder)[split] for split in SPLITS):
+    for numbers in (evaluation(folder)[split] for split in SCORED):
         assert all(math.isfinite(value) for value in numbers.values())
     # Of nothing marked anywhere, nothing varies that could be ranked.
     assert "confidence_correlation" not in evaluation(folder)["validation"]
     said = capsys.readouterr().out.splitlines()
-    validation, test = (next(line for line in said if line.startswith(s)) for s in SPLITS)
+    validation, test = (next(line for line in said if line.startswith(s)) for s in SCORED)
     assert "9 images, on which epoch and rules were chosen: it flatters)" in validation
     assert "–" not in validation and "dice 0.0000 " in validation and "flatters" not in test
     assert re.search(r"dice 0\.\d{4} \(0\.\d{4}–0\.\d{4}\)", test)
@@ -450,18 +451,18 @@ def test_a_mask_that_is_no_image_is_named(changed):
 
 def test_an_image_without_references_is_named(changed):
     def drop() -> None:
-        table = pd.read_csv("metrics/references.csv")
-        table.iloc[2:].to_csv("metrics/references.csv", index=False)
+        table = pd.read_csv("metrics/baselines.csv")
+        table.iloc[2:].to_csv("metrics/baselines.csv", index=False)
 
-    with pytest.raises(InputError, match=r"no row for ISIC_2000000, one of 2; .* reference`$"):
+    with pytest.raises(InputError, match=r"no row for ISIC_2000000, one of 2; .* baseline`$"):
         changed(drop)
 
 
 def test_references_stand_beside_the_network(finished):
     scores = pd.read_csv(finished / "metrics/scores.csv")
     whole = scores[(scores["split"] == "test") & (scores["group"] == "all")]
-    references = pd.read_csv(finished / "metrics/references.csv")
-    own = references[references["split"] == "test"]
+    baselines = pd.read_csv(finished / "metrics/baselines.csv")
+    own = baselines[baselines["split"] == "test"]
     for method in ("centre", "otsu", "grabcut"):
         rows = whole[whole["method"] == method].set_index("score")
         assert rows.loc["dice", "value"] == pytest.approx(own[f"{method}_dice"].mean(), abs=1e-5)

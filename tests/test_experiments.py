@@ -13,7 +13,7 @@ import mlflow
 import psutil
 import pytest
 
-from lesion.results import md5
+from lesion.formats.fingerprint import md5
 from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import all_runs
 

@@ -11,7 +11,7 @@ import pytest
 from full_disk import namespace
 from project import copy_of_stages, environment, set_params
 
-STAGES = ("download", "preprocess", "reference", "encoder", "train", "evaluate", "plot", "record")
+STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot", "record")
 # A user of this number, without rights beyond those of the files; nobody has given it a name.
 NAMELESS = ("unshare", "--user", "--map-user=54321")
 BARE = {"HOME": "", "TMPDIR": "/proc", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}

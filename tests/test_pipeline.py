@@ -181,7 +181,7 @@ def test_the_committed_lock_file_belongs_to_the_committed_code(
 ) -> None:
     folder = clone(tmp_path / "project")
     if changed:
-        with (folder / "stages/lesion/figures.py").open("a") as module:
+        with (folder / "stages/lesion/report/figures.py").open("a") as module:
             module.write("# changed\n")
     status = json.loads(run(folder, "dvc", "status", "--json").stdout)
     reasons = json.dumps([reason for stage in status.values() for reason in stage])

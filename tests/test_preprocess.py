@@ -13,17 +13,17 @@ from PIL import Image
 
 import download
 import preprocess
-from lesion import parallel
-from lesion.archives import ArchiveReader
-from lesion.arrays import load_arrays, load_index
-from lesion.convert import convert
-from lesion.errors import InputError
-from lesion.images import encode_mask
-from lesion.masks import decode_mask
-from lesion.members import pack
-from lesion.placement import Placement, from_square
-from lesion.scores import Confusion
-from lesion.splits import SPLITS, assign_splits
+from lesion.formats.arrays import load_arrays, load_index
+from lesion.formats.splits import SPLITS, assign_splits
+from lesion.photos.archives import ArchiveReader
+from lesion.photos.convert import convert
+from lesion.photos.images import encode_mask
+from lesion.photos.masks import decode_mask
+from lesion.photos.members import pack
+from lesion.photos.placement import Placement, from_square
+from lesion.pipeline import parallel
+from lesion.pipeline.errors import InputError
+from lesion.scoring.scores import Confusion
 from lesion.synthetic import lesion_image
 from project import ROOT, set_params
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from lesion import params
+from lesion.parameters.reading import load_params, read_params
+from lesion.parameters.train import TrainParams
+from lesion.parameters.whole import ALL_STAGES
 from project import ROOT
 
 PRESETS = sorted((ROOT / "presets").iterdir())
@@ -19,15 +21,15 @@ def test_a_preset_sets_parameters_that_every_stage_accepts(preset: Path, tmp_pat
     changes = dict(word.split("=") for word in words[1::2])
     assert len(changes) == len(words) // 2
 
-    values = params.read(ROOT / "params.yaml")
+    values = read_params(ROOT / "params.yaml")
     path = tmp_path / "params.yaml"
     path.write_text("\n".join(f"{name}: {value}" for name, value in changes.items()))
     changed = values | YAML(typ="safe").load(path)
     assert changed.keys() == values.keys()
     with path.open("w") as file:
         YAML(typ="safe").dump(changed, file)
-    for stage in params.ALL_STAGES:
-        params.load(stage, path)
+    for stage in ALL_STAGES:
+        load_params(stage, path)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
@@ -35,7 +37,7 @@ def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_data
     preset: Path,
 ) -> None:
     named = set(re.findall(r"(\w+)=", preset.read_text()))
-    left = set(params.TrainParams.model_fields) - named
+    left = set(TrainParams.model_fields) - named
     left -= {"seed", "resize", "train_fraction", "split_seed"}
     assert left <= ({"encoder_lr"} if "encoder=none" in preset.read_text() else set())
 

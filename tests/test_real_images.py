@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesion.archives import ArchiveReader, find_archives, find_pairs
-from lesion.convert import Converted, convert
-from lesion.duplicates import near_pairs, perceptual_hash
-from lesion.images import decode_image
-from lesion.masks import decode_mask
-from lesion.parallel import in_order
-from lesion.placement import from_square, image_to_square, least_size, place
-from lesion.scores import Confusion
+from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
+from lesion.photos.convert import Converted, convert
+from lesion.photos.duplicates import near_pairs, perceptual_hash
+from lesion.photos.images import decode_image
+from lesion.photos.masks import decode_mask
+from lesion.photos.placement import from_square, image_to_square, least_size, place
+from lesion.pipeline.parallel import in_order
+from lesion.scoring.scores import Confusion
 
 ISIC = Path(__file__).resolve().parents[2] / "shared/isic2018"
 

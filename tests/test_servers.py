@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion import tracking
-from lesion.header import Header
-from lesion.store import EXPERIMENT
-from lesion.unet import UNet
-from lesion.weights import save_weights
+from lesion.formats.header import Header
+from lesion.network.unet import UNet
+from lesion.network.weights import save_weights
+from lesion.tracking import runs
+from lesion.tracking.store import EXPERIMENT
 from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import (
     BUCKET,
@@ -111,7 +111,7 @@ def test_the_password_of_an_address_is_neither_shown_nor_kept(pages, tmp_path, m
     save_weights(weights, UNet(width=2, depth=2).state_dict(), header)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:p%40SECRET@127.0.0.1:{port}")
-    with tracking.result("model", "result") as log:
+    with runs.result("model", "result") as log:
         log.model(weights)
     mlflow.set_tracking_uri(None)
     (found,) = all_runs(f"http://127.0.0.1:{port}")

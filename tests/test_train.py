@@ -1,6 +1,6 @@
 """The stage train: interruptions, going on, and what stops it.
 
-Most of it runs in this process, as `lesion.cli` starts it, and without MLflow, whose import and
+Most of it runs in this process, as `console/cli.py` starts it, and without MLflow, whose import and
 store take seconds; what only a process of its own can show, at the end, runs as a user runs it.
 """
 
@@ -29,12 +29,15 @@ import download
 import encoder
 import preprocess
 import train
-from lesion import checkpoint, cli, courier, finished, tracking
-from lesion.batches import Split
-from lesion.header import read_header
-from lesion.results import md5
+from lesion.console import cli
+from lesion.formats.fingerprint import md5
+from lesion.formats.header import read_header
 from lesion.synthetic import write_archives
-from lesion.training import Trainer
+from lesion.tracking import courier, runs
+from lesion.training import checkpoint
+from lesion.training.batches import Split
+from lesion.training.trainer import Trainer
+from lesion.upkeep import finished
 from project import copy_of_stages, environment, run, set_params, wait_for
 
 RESULTS = ("model/unet.safetensors", "metrics/train.json", "metrics/history.csv")
@@ -256,7 +259,7 @@ def broken(*_: object) -> None:
         (train, "save_weights"),
         (train, "md5"),
         (finished, "mark"),
-        (tracking.Run, "append"),
+        (runs.Run, "append"),
         (courier.Courier, "finish"),
     ],
     ids=["weights", "before all is logged", "before the mark", "before the end", "while sending"],
@@ -271,9 +274,9 @@ def test_a_training_that_is_broken_off_at_its_end_is_one_run_that_ends(
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
     monkeypatch.setattr(courier.Courier, "__init__", sends_nothing)
-    append = tracking.Run.append
+    append = runs.Run.append
 
-    def broken_at_end(self: tracking.Run, kind: str, **content: object) -> None:
+    def broken_at_end(self: runs.Run, kind: str, **content: object) -> None:
         if kind == "end":
             raise Broken
         append(self, kind, **content)

@@ -18,12 +18,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.cli import PROJECT, in_project, parser
-from lesion.compare import compare
-from lesion.registry import Registry, artifact_name, tag_champion
-from lesion.revisions import commit_of, holding, result_of
-from lesion.store import errors_as_input_errors
-from lesion.tables import read_table
+from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.compare import compare
+from lesion.experiments.revisions import commit_of, holding, result_of
+from lesion.experiments.versions import Registry, artifact_name, tag_champion
+from lesion.formats.tables import read_table
+from lesion.tracking.store import errors_as_input_errors
 
 SCORE = "iou"
 

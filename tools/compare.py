@@ -17,12 +17,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.cli import PROJECT, in_project, parser
-from lesion.compare import Comparison, compare
-from lesion.errors import InputError
-from lesion.files import write_csv
-from lesion.revisions import commit_of, show
-from lesion.tables import load_table, read_table
+from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.compare import Comparison, compare
+from lesion.experiments.revisions import commit_of, show
+from lesion.formats.tables import load_table, read_table
+from lesion.pipeline.errors import InputError
+from lesion.pipeline.files import write_csv
 
 PER_IMAGE = "metrics/per_image.csv"
 NOTES = {"validation": ", on which epoch and rules of both were chosen: they flatter"}

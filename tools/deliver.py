@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.cli import in_project, parser
-from lesion.delivery import Undelivered, deliver_all
-from lesion.errors import InputError
-from lesion.spool import entries
+from lesion.console.cli import in_project, parser
+from lesion.pipeline.errors import InputError
+from lesion.tracking.delivery import Undelivered, deliver_all
+from lesion.tracking.spool import entries
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.cli import in_project, parser
+from lesion.console.cli import in_project, parser
 
 
 def main() -> int:
     parser(__doc__).parse_args()
     with in_project():
-        from lesion.doctor import examine
+        from lesion.upkeep.doctor import examine
 
         findings = []
         for finding in examine():

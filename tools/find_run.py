@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion import store
-from lesion.cli import PROJECT, in_project, parser
-from lesion.revisions import holding, result_of
+from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.revisions import holding, result_of
+from lesion.tracking import store
 
 
 def main() -> None:

@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from lesion import store
-from lesion.address import redacted
-from lesion.cli import PROJECT, in_project, parser
-from lesion.device import arithmetic, prepare
-from lesion.errors import InputError
-from lesion.fingerprint import code_hash
-from lesion.results import MODEL, flat_metrics, md5
-from lesion.revisions import git, holding, place
+from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.revisions import git, holding, place
+from lesion.formats.fingerprint import code_hash
+from lesion.network.device import arithmetic, prepare
+from lesion.pipeline.errors import InputError
+from lesion.tracking import store
+from lesion.tracking.address import redacted
+from lesion.tracking.result import MODEL, flat_metrics, md5
 
 
 def main() -> None:

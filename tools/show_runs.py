@@ -12,10 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion import store
-from lesion.address import DATABASES, is_folder, redacted, scheme
-from lesion.cli import in_project, parser
-from lesion.database import new_experiment
+from lesion.console.cli import in_project, parser
+from lesion.tracking import store
+from lesion.tracking.address import DATABASES, is_folder, redacted, scheme
+from lesion.tracking.database import new_experiment
 
 
 def main() -> None:

@@ -15,12 +15,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from lesion.cli import PROJECT, in_project, parser
-from lesion.errors import InputError
-from lesion.figures import save_figure
-from lesion.results import Result
-from lesion.revisions import commit_of, finished, result_at
-from lesion.sweep_figure import parallel_coordinates
+from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.revisions import commit_of, finished, result_at
+from lesion.experiments.sweep_figure import parallel_coordinates
+from lesion.pipeline.errors import InputError
+from lesion.report.figures import save_figure
+from lesion.tracking.result import Result
 
 CHOSEN_ON = ("validation.", "best_val_")  # what scores of the validation split are called
 

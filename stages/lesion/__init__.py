@@ -1,4 +1,4 @@
-"""What the stages share: one module, one subject.
+"""What the stages share, in rooms: a room is what a stage depends on as a whole.
 
 What libraries have to find when they are imported stands here, where every stage comes by before.
 """

@@ -3,6 +3,8 @@
 Skin and lesion are painted in optical density (melanin and blood absorb per colour channel), then
 hairs, fluid, rulers and the camera are laid over them. The mask is the region that the lesion was
 painted with, whatever covers it afterwards. `python -m lesion.synthetic --help` tells the options.
+
+Imports pipeline, photos, console.
 """
 
 from lesion.synthetic.archives import write_archives

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from lesion.cli import in_one_line, parser
-from lesion.files import naming
-from lesion.synthetic.archives import SPLITS, write_archives
+from lesion.console.cli import in_one_line, parser
+from lesion.pipeline.files import naming
+from lesion.synthetic.archives import OFFICIAL_NAMES, write_archives
 
 DEFAULT_COUNTS = {"train": 160, "validation": 40, "test": 40}
 
@@ -25,7 +25,7 @@ def main() -> None:
     prefix_help = "what the archives' names begin with; not as real ones do, lest they be mistaken"
     arguments.add_argument("--prefix", default="Synthetic", help=prefix_help)
     options = arguments.parse_args()
-    counts = {split: getattr(options, split) for split in SPLITS}
+    counts = {split: getattr(options, split) for split in OFFICIAL_NAMES}
     try:
         with in_one_line("synthetic"), naming(options.folder, options.folder):
             write_archives(options.folder, counts, options.size, options.seed, options.prefix)

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lesion.archives import SYNTHETIC
-from lesion.members import add_member
+from lesion.photos.archives import SYNTHETIC
+from lesion.photos.members import add_member
 from lesion.synthetic.image import MIN_SIDE, lesion_image
 
-SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
+OFFICIAL_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 ASPECT_RATIOS = (4 / 3, 3 / 2, 1.0)
 FIRST_ID = 9_000_000  # far above the ids of real ISIC 2018 images
 IDS_PER_SPLIT = 300_000  # an image's id does not depend on how many there are in other splits
@@ -63,7 +63,7 @@ def write_archives(
         ValueError: an unknown split, a count out of range, too small a size, or a negative seed.
     """
     _check_request(counts, size)
-    wanted = [split for split in SPLITS if counts.get(split, 0) > 0]
+    wanted = [split for split in OFFICIAL_NAMES if counts.get(split, 0) > 0]
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{stem}.zip" for split in wanted for stem in _stems(prefix, split)]
     total = sum(counts[split] for split in wanted)
@@ -75,9 +75,9 @@ def write_archives(
 
 def _check_request(counts: dict[str, int], size: int) -> None:
     """Raises ValueError for what `write_archives` cannot write."""
-    unknown = sorted(set(counts) - set(SPLITS))
+    unknown = sorted(set(counts) - set(OFFICIAL_NAMES))
     if unknown:
-        raise ValueError(f"unknown splits {unknown}, expected some of {list(SPLITS)}")
+        raise ValueError(f"unknown splits {unknown}, expected some of {list(OFFICIAL_NAMES)}")
     wrong = {split: n for split, n in counts.items() if not 0 <= n <= IDS_PER_SPLIT}
     if wrong:
         raise ValueError(f"counts must be between 0 and {IDS_PER_SPLIT}, got {wrong}")
@@ -88,7 +88,7 @@ def _check_request(counts: dict[str, int], size: int) -> None:
 
 def _stems(prefix: str, split: str) -> tuple[str, str]:
     """Names of a split's image and mask archives, without suffix."""
-    name = SPLITS[split]
+    name = OFFICIAL_NAMES[split]
     return f"{prefix}_Task1-2_{name}_Input", f"{prefix}_Task1_{name}_GroundTruth"
 
 
@@ -118,7 +118,7 @@ def _write_split(
 ) -> None:
     """Fills the two archives of a split, members in sorted order, each in its one of `folders`."""
     image_folder, mask_folder = folders
-    position = list(SPLITS).index(split)
+    position = list(OFFICIAL_NAMES).index(split)
     add_member(images, f"{image_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
     add_member(masks, f"{mask_folder}/ATTRIBUTION.txt", SYNTHETIC.encode())
     for index in range(count):

@@ -1,0 +1,4 @@
+"""Data sets and weights that lie elsewhere.
+
+Imports pipeline, photos, console.
+"""

@@ -1,0 +1,4 @@
+"""The U-Net and what runs it.
+
+Imports pipeline, formats.
+"""

@@ -1,0 +1,18 @@
+"""How photographs become squares, and which are for what."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lesion.parameters.model import Resize, Seed, Share, StageParams, Strength
+
+
+class PreprocessParams(StageParams):
+    image_size: Annotated[int, Field(ge=16, le=4096)]
+    resize: Resize
+    val_fraction: Share
+    test_fraction: Share
+    split_seed: Seed
+    drop_leaks: bool
+    max_rejected: Share
+    max_empty: Strength

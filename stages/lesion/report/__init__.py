@@ -1,0 +1,4 @@
+"""Pictures, and the page that holds them.
+
+Imports pipeline, formats, photos.
+"""

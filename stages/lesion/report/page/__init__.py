@@ -1,0 +1,113 @@
+"""The report page: the numbers, the figures and every image in one HTML file that needs no network.
+
+The numbers and figures are plain HTML, so that they show at once, print, and need no script. The
+gallery's script, page.js, draws an image only when it is near the window: a page of 1000 images
+stays quick.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from lesion.pipeline.files import write_bytes
+from lesion.report.page.cases import Case, record
+from lesion.report.page.numbers import described, headline, methods, panels
+
+__all__ = ["Case", "write_page"]
+
+FOLDER = Path(__file__).parent
+WIDE = 1.9  # width by height from which a figure gets a row of its own
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure for the template; `name` is the id of its title, `wide` gives it a whole row."""
+
+    title: str
+    name: str
+    svg: Markup
+    wide: bool
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    note: str,
+    facts: dict[str, str],
+    scores: pd.DataFrame,
+    figures: dict[str, str],
+    cases: Iterable[Case],
+) -> None:
+    """Writes the page whole or, where anything fails, not at all; equal input gives equal bytes.
+
+    `note` is a line under the title, `facts` say how the numbers were made, and `figures` are SVG
+    by title, inlined, so that what they draw in `currentColor` suits a light and a dark page.
+
+    `scores` has a row each of split, group ("all", or as "size: small"), method ("network", then
+    what it is compared with) and score, with the columns images, value, low and high. `low` to
+    `high` is the 95 % interval, NaN where there is none; `published`, if there is such a column, is
+    true of results of others. `cases` are taken one at a time, so that memory holds few images in
+    full size.
+
+    Raises:
+        ValueError: a score has two rows, a figure is no SVG, or a mask has not its image's shape.
+    """
+    entries = [record(case) for case in cases]
+    names = dict.fromkeys(name for entry in entries for name in entry["scores"])
+    data = {"scores": {name: described(name) for name in names}, "cases": entries}
+    script = _source("page.js")
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html").render(
+        title=title,
+        note=note,
+        facts=facts,
+        headline=headline(scores),
+        methods=methods(scores),
+        panels=panels(scores),
+        figures=[_drawing(*item, f"figure-{i}") for i, item in enumerate(figures.items(), 1)],
+        images=len(entries),
+        data=_json(data),
+        style=_source("page.css"),
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    write_bytes(path, page.encode())
+
+
+def _source(name: str) -> Markup:
+    return Markup((FOLDER / name).read_text(encoding="utf-8"))
+
+
+def _json(data: dict) -> Markup:
+    """JSON that may stand in a <script>: nothing in it can end that, or begin a comment."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _drawing(title: str, svg: str, name: str) -> Drawing:
+    """The <svg> element of a figure alone, with ids that no other figure has."""
+    found = re.search(r"<svg\b.*</svg>", svg, re.DOTALL)
+    if not found:
+        raise ValueError(f"figure {title!r}: found no <svg> element; expected the text of an SVG")
+    # Matplotlib's <style> would hold for the whole page; page.css says the same for figures.
+    svg = re.sub(r"<(metadata|style|script)\b.*?</\1\s*>", "", found[0], flags=re.DOTALL)
+    svg = re.sub(r"""(\bid=["']|href=["']#|url\(["']?#)""", rf"\g<1>{name}-", svg)
+    svg = svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}"', 1)
+    box = re.search(r'viewBox="[\d.+-]+ [\d.+-]+ ([\d.]+) ([\d.]+)"', svg)
+    wide = box is not None and float(box[1]) >= WIDE * float(box[2])
+    return Drawing(title, name, Markup(svg), wide)

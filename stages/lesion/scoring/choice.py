@@ -1,0 +1,184 @@
+"""What is left to choose once a network is trained, chosen on the validation split.
+
+One question after the other: are the mean over mirror images, another threshold than 0.5, the
+largest component alone, filled holes any better? Each is taken if it raises the mean Jaccard index
+over the validation images, at their original size, by more than chance: if the 95 % interval of the
+paired gain (intervals.py) lies above 0, for which it takes ten images. What the parameters fix
+is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lesion.pipeline.parallel import in_order
+from lesion.scoring.intervals import means
+from lesion.scoring.originals import Originals
+from lesion.scoring.postprocess import Rules
+from lesion.scoring.scores import Confusion, ImageScores
+
+if TYPE_CHECKING:
+    from lesion.parameters.evaluate import EvaluateParams
+
+AUTO = "auto"
+COMPARED = ("dice", "iou", "thresholded_iou")
+START = 0.5  # the threshold that others are held against
+_GRID = [step / 20 for step in range(1, 20)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rules that were chosen, and what they were chosen by, both means over images.
+
+    `steps` has a row for each option that was compared: question, option, COMPARED, taken.
+    `sweep` has a row for each threshold: threshold, COMPARED; before components and holes.
+    """
+
+    rules: Rules
+    steps: pd.DataFrame
+    sweep: pd.DataFrame
+
+
+def views(knobs: EvaluateParams) -> list[bool]:
+    """For which values of `tta` predictions are needed."""
+    return _options(knobs.tta)
+
+
+def choose(
+    knobs: EvaluateParams, maps: dict[bool, np.ndarray], originals: Originals, workers: int = 0
+) -> Choice:
+    """`maps` are the probabilities, N×S×S, of the N `originals`, for each of `views`."""
+    free = knobs.threshold == AUTO
+    start = START if free else knobs.threshold
+    swept = sweeps(maps, originals, sorted({*_GRID, start}), workers)
+
+    flips = {view: swept[view][start] for view in maps}
+    tta = _best(flips)
+    sweep = swept[tta]
+    limits = {start: sweep[start]}
+    if free:
+        other = max(sweep.keys() - {start}, key=lambda limit: (sweep[limit]["iou"].mean(), -limit))
+        limits[other] = sweep[other]
+    threshold = _best(limits)
+
+    tidied = tidyings(Rules(tta, threshold, False, False), maps[tta], originals, workers)
+    parts = {largest: tidied[largest, False] for largest in _options(knobs.largest_component)}
+    largest = _best(parts)
+    holes = {filled: tidied[largest, filled] for filled in _options(knobs.fill_holes)}
+    filled = _best(holes)
+
+    steps = [
+        {
+            "question": question,
+            "option": str(option).lower(),
+            **scores.mean(),
+            "taken": option == taken,
+        }
+        for question, options, taken in (
+            ("tta", flips, tta),
+            ("threshold", limits, threshold),
+            ("largest_component", parts, largest),
+            ("fill_holes", holes, filled),
+        )
+        for option, scores in options.items()
+    ]
+    return Choice(
+        Rules(tta, threshold, largest, filled),
+        pd.DataFrame(steps),
+        pd.DataFrame([{"threshold": limit, **scores.mean()} for limit, scores in sweep.items()]),
+    )
+
+
+def _options(value: bool | str) -> list[bool]:
+    return [False, True] if value == AUTO else [value]
+
+
+def _best(options: dict[object, pd.DataFrame]) -> object:
+    """The option of the highest mean Jaccard index, or the first if the gain may be chance.
+
+    It may be, of images that are too few for an interval.
+    """
+    first = next(iter(options))
+    best = max(options, key=lambda option: options[option]["iou"].mean())
+    # Sorted, so that no rounding depends on the order of the images.
+    gain = (options[best] - options[first])[["iou"]].sort_values("iou")
+    return best if means(gain).loc[0, "low"] > 0 else first
+
+
+def sweeps(
+    maps: dict[bool, np.ndarray],
+    originals: Originals,
+    thresholds: Sequence[float],
+    workers: int = 0,
+) -> dict[bool, dict[float, pd.DataFrame]]:
+    """Scores (COMPARED) of each image at each threshold, for each of the maps."""
+
+    def count(row: int) -> list[list[Confusion]]:
+        truth = originals.truth(row)
+        return [
+            at_thresholds(originals.enlarged(row, view[row]), truth, thresholds)
+            for view in maps.values()
+        ]
+
+    counted = list(in_order(count, range(len(originals)), workers))
+    return {
+        view: {
+            threshold: scores_of([image[place][at] for image in counted])
+            for at, threshold in enumerate(thresholds)
+        }
+        for place, view in enumerate(maps)
+    }
+
+
+def at_thresholds(
+    probabilities: np.ndarray, truth: np.ndarray, thresholds: Sequence[float]
+) -> list[Confusion]:
+    """The counts of `probabilities >= threshold` (H×W float32), thresholds rising, in one pass."""
+    limits = np.asarray(thresholds, np.float32)
+    # Most pixels lie above or below all thresholds; only the others have to be sorted in.
+    certain = probabilities >= limits[-1]
+    between = (probabilities >= limits[0]) & ~certain
+    levels = np.searchsorted(limits, probabilities[between], side="right") - 1
+    marked = np.bincount(levels, minlength=len(limits))
+    found = np.bincount(levels[truth[between]], minlength=len(limits))
+    marked[-1] = np.count_nonzero(certain)
+    found[-1] = np.count_nonzero(certain & truth)
+    lesion = int(np.count_nonzero(truth))
+    counts = zip(*(column[::-1].cumsum()[::-1].tolist() for column in (found, marked)), strict=True)
+    return [
+        Confusion(tp, predicted - tp, lesion - tp, truth.size - lesion - predicted + tp)
+        for tp, predicted in counts
+    ]
+
+
+def tidyings(
+    rules: Rules, maps: np.ndarray, originals: Originals, workers: int = 0
+) -> dict[tuple[bool, bool], pd.DataFrame]:
+    """Scores (COMPARED) by whether the largest component is taken, and holes are filled."""
+    variants = list(product([False, True], repeat=2))
+
+    def count(row: int) -> list[Confusion]:
+        truth = originals.truth(row)
+        probabilities = originals.enlarged(row, maps[row])
+        return [
+            Confusion.between(
+                replace(rules, largest_component=largest, fill_holes=holes).mask(probabilities),
+                truth,
+            )
+            for largest, holes in variants
+        ]
+
+    counted = zip(*in_order(count, range(len(originals)), workers), strict=True)
+    return dict(zip(variants, map(scores_of, counted), strict=True))
+
+
+def scores_of(confusions: Sequence[Confusion]) -> pd.DataFrame:
+    """A row an image, with COMPARED."""
+    scores = [ImageScores.of(confusion) for confusion in confusions]
+    return pd.DataFrame([{name: getattr(score, name) for name in COMPARED} for score in scores])

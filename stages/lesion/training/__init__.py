@@ -1,0 +1,4 @@
+"""The training loop, from arrays to weights.
+
+Imports pipeline, network, parameters.
+"""

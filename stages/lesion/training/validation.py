@@ -1,0 +1,52 @@
+"""Scores of a network while it is trained: at its own resolution, on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lesion.network.device import autocast
+from lesion.network.inputs import to_model_input
+from lesion.training.batches import Split, load_batch
+from lesion.training.loss import LOSSES
+
+if TYPE_CHECKING:
+    from lesion.parameters.train import TrainParams
+
+
+@torch.no_grad()
+def score_rows(
+    model: nn.Module,
+    split: Split,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    params: TrainParams,
+) -> Tensor:
+    """Loss, Dice and IoU at the arrays' own resolution, summed over the images `rows`."""
+    totals = torch.zeros(3, dtype=torch.float64, device=device)
+    for start in range(0, len(rows), batch_size):
+        images, masks = load_batch(split, rows[start : start + batch_size], device)
+        with autocast(device, params.precision):
+            logits = model(to_model_input(images))
+        loss = LOSSES[params.loss](logits, masks)
+        dice, iou = dice_and_iou(logits > 0, masks > 0.5)
+        totals += torch.stack([loss * len(masks), dice.sum(), iou.sum()])
+    return totals
+
+
+def dice_and_iou(predictions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Dice and Jaccard (IoU) of each image, in [0, 1]; two empty masks agree, hence 1.
+
+    Both arguments are B×1×H×W and bool; both results have B elements.
+    """
+    pixels = (1, 2, 3)
+    overlap = (predictions & masks).sum(pixels)
+    total = predictions.sum(pixels) + masks.sum(pixels)
+    union = total - overlap
+    dice = torch.where(total > 0, 2 * overlap / total, 1.0)
+    iou = torch.where(union > 0, overlap / union, 1.0)
+    return dice, iou
