@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -20,7 +21,7 @@ from lesion.loss import LOSSES
 from lesion.params import TrainParams
 from lesion.training import EpochRecord, Trainer
 from lesion.unet import UNet
-from lesion.validation import dice_and_iou, score_rows
+from lesion.validation import dice_and_iou, score_batch, score_rows
 
 CPU = torch.device("cpu")
 ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
@@ -389,7 +390,8 @@ def test_best_weights_are_those_of_the_first_epoch_of_the_highest_validation_dic
     record = running.best_record
     expected = (record.val_loss, record.val_dice, record.val_iou)
     rows = np.arange(len(validation_split))
-    totals = score_rows(network, validation_split, rows, 4, CPU, running.params)
+    score = partial(score_batch, network, running.params)
+    totals = score_rows(score, validation_split, rows, 4, CPU)
     assert (totals / len(validation_split)).tolist() == pytest.approx(expected)
 
 
