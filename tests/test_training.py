@@ -1,6 +1,8 @@
+import copy
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -14,9 +16,11 @@ from lesion import training
 from lesion.augment import Augmentation
 from lesion.batches import Split
 from lesion.checkpoint import Checkpoint
+from lesion.device import prepare
 from lesion.distributed import Process
 from lesion.errors import InputError
 from lesion.frames import Frames
+from lesion.graph import Recorded
 from lesion.loss import LOSSES
 from lesion.params import TrainParams
 from lesion.training import EpochRecord, Trainer
@@ -57,14 +61,27 @@ def settings(**changes: object) -> TrainParams:
 @pytest.fixture
 def trainer(train_split, validation_split):
     def trainer(
-        train: Split = train_split, pretrained: bool = False, alone: bool = True, **changes: object
+        train: Split = train_split,
+        pretrained: bool = False,
+        alone: bool = True,
+        device: torch.device = CPU,
+        **changes: object,
     ) -> Trainer:
         params = settings(**changes)
         imagenet = classifier(params.encoder) if pretrained else None
         process = Process(0, 1) if alone else Process(0, 2)
-        return Trainer(params, train, validation_split, CPU, imagenet, process)
+        return Trainer(params, train, validation_split, device, imagenet, process)
 
     return trainer
+
+
+@pytest.fixture
+def gpu() -> Iterator[torch.device]:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield prepare(threads)
+    torch.set_deterministic_debug_mode(mode)
 
 
 def classifier(name: str) -> dict[str, torch.Tensor]:
@@ -527,6 +544,54 @@ def test_where_reading_a_loss_waits_it_is_read_now_and_then_and_at_each_epochs_e
     monkeypatch.setattr(running, "_validate", lambda: [0.0, 0.0, 0.0])
     finish(running)
     assert read == [3, 6, 8]
+
+
+def test_nothing_is_recorded_on_a_processor(trainer):
+    made = trainer()
+    assert not isinstance(made._gradients, Recorded) and not isinstance(made._score, Recorded)
+
+
+NETWORKS = {
+    "none": {},
+    "mobilenet_v2": {"depth": 5, "pretrained": True},
+    "efficientnet_b0": {"depth": 3},  # both of them skip blocks at random
+    "convnext_tiny": {"depth": 3},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deterministic")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("encoder", NETWORKS)
+def test_a_gpu_that_replays_a_recording_ends_bit_for_bit_as_one_that_does_not(
+    trainer, gpu, monkeypatch, encoder, precision
+):
+    # 8 images in batches of 3, and 3 to validate with, so that a second shape comes only there.
+    options = {"device": gpu, "encoder": encoder, "precision": precision, "batch_size": 3}
+    options |= NETWORKS[encoder]
+    replayed = trainer(**options)
+    states = []
+    while replayed.step < replayed.steps:
+        states.append(copy.deepcopy(replayed.state_dict()))
+        replayed.advance()
+    assert isinstance(replayed._gradients, Recorded)
+
+    resumed = trainer(**options)
+    resumed.load_state_dict(states[3])
+    assert_same(finish(resumed).state_dict(), replayed.state_dict())
+
+    monkeypatch.setattr(training, "Recorded", lambda function: function)
+    assert_same(finish(trainer(**options)).state_dict(), replayed.state_dict())
+
+
+def test_a_gpu_whose_memory_is_too_small_for_a_recording_goes_on_without(gpu, capsys):
+    def double(values: torch.Tensor) -> torch.Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            torch.empty(2**50, device=gpu)
+        return 2 * values.to(gpu)
+
+    call = Recorded(double)
+    assert [call(torch.tensor([n])).item() for n in range(4)] == [0, 2, 4, 6]
+    assert capsys.readouterr().out.count("GPU memory") == 1
 
 
 def test_training_loop_needs_neither_mlflow_nor_anything_that_reads_files(root):
