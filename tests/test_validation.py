@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lesion.batches import Split
+from lesion.batches import Split, load_batch
 from lesion.loss import LOSSES
 from lesion.predict import Predictor
 from lesion.scores import Confusion
@@ -41,6 +41,14 @@ def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
     )
     torch.testing.assert_close(sum(parts), whole)
     assert not parts[-1].any()
+
+
+def test_images_without_a_mask_do_not_count(train_split):
+    torch.manual_seed(0)
+    network = UNet(2, 2).eval()
+    images, masks = load_batch(train_split, np.arange(5), CPU)
+    last = score_batch(network, PARAMS, images[2:], masks[2:])
+    torch.testing.assert_close(score_batch(network, PARAMS, images, masks[2:]), last)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
