@@ -1,7 +1,10 @@
+import copy
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from torchvision.models import get_model
 
+from lesion.network.device import prepare
 from lesion.network.unet import UNet
 from lesion.parameters.train import TrainParams
 from lesion.pipeline.errors import InputError
@@ -18,9 +22,10 @@ from lesion.training.batches import Split
 from lesion.training.checkpoint import Checkpoint
 from lesion.training.distributed import Process
 from lesion.training.frames import Frames
+from lesion.training.graph import Recorded
 from lesion.training.loss import LOSSES
 from lesion.training.trainer import EpochRecord, Trainer
-from lesion.training.validation import dice_and_iou, score_rows
+from lesion.training.validation import dice_and_iou, score_batch, score_rows
 
 CPU = torch.device("cpu")
 ENCODER = {"encoder": "mobilenet_v3_small", "depth": 3}
@@ -56,14 +61,27 @@ def settings(**changes: object) -> TrainParams:
 @pytest.fixture
 def trainer(train_split, validation_split):
     def trainer(
-        train: Split = train_split, pretrained: bool = False, alone: bool = True, **changes: object
+        train: Split = train_split,
+        pretrained: bool = False,
+        alone: bool = True,
+        device: torch.device = CPU,
+        **changes: object,
     ) -> Trainer:
         params = settings(**changes)
         imagenet = classifier(params.encoder) if pretrained else None
         process = Process(0, 1) if alone else Process(0, 2)
-        return Trainer(params, train, validation_split, CPU, imagenet, process)
+        return Trainer(params, train, validation_split, device, imagenet, process)
 
     return trainer
+
+
+@pytest.fixture
+def gpu() -> Iterator[torch.device]:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield prepare(threads)
+    torch.set_deterministic_debug_mode(mode)
 
 
 def classifier(name: str) -> dict[str, torch.Tensor]:
@@ -389,7 +407,8 @@ def test_best_weights_are_those_of_the_first_epoch_of_the_highest_validation_dic
     record = running.best_record
     expected = (record.val_loss, record.val_dice, record.val_iou)
     rows = np.arange(len(validation_split))
-    totals = score_rows(network, validation_split, rows, 4, CPU, running.params)
+    score = partial(score_batch, network, running.params)
+    totals = score_rows(score, validation_split, rows, 4, CPU)
     assert (totals / len(validation_split)).tolist() == pytest.approx(expected)
 
 
@@ -527,6 +546,54 @@ def test_where_reading_a_loss_waits_it_is_read_now_and_then_and_at_each_epochs_e
     monkeypatch.setattr(running, "_validate", lambda: [0.0, 0.0, 0.0])
     finish(running)
     assert read == [3, 6, 8]
+
+
+def test_nothing_is_recorded_on_a_processor(trainer):
+    made = trainer()
+    assert not isinstance(made._gradients, Recorded) and not isinstance(made._score, Recorded)
+
+
+NETWORKS = {
+    "none": {},
+    "mobilenet_v2": {"depth": 5, "pretrained": True},
+    "efficientnet_b0": {"depth": 3},  # both of them skip blocks at random
+    "convnext_tiny": {"depth": 3},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deterministic")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("encoder", NETWORKS)
+def test_a_gpu_that_replays_a_recording_ends_bit_for_bit_as_one_that_does_not(
+    trainer, gpu, monkeypatch, encoder, precision
+):
+    # 3 images to validate with leave a last batch of one.
+    options = {"device": gpu, "encoder": encoder, "precision": precision, "batch_size": 2}
+    options |= NETWORKS[encoder]
+    replayed = trainer(**options)
+    states = []
+    while replayed.step < replayed.steps:
+        states.append(copy.deepcopy(replayed.state_dict()))
+        replayed.advance()
+    assert isinstance(replayed._gradients, Recorded)
+
+    resumed = trainer(**options)
+    resumed.load_state_dict(states[3])
+    assert_same(finish(resumed).state_dict(), replayed.state_dict())
+
+    monkeypatch.setattr(module, "Recorded", lambda function: function)
+    assert_same(finish(trainer(**options)).state_dict(), replayed.state_dict())
+
+
+def test_a_gpu_whose_memory_is_too_small_for_a_recording_goes_on_without(gpu, capsys):
+    def double(values: torch.Tensor) -> torch.Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            torch.empty(2**50, device=gpu)
+        return 2 * values.to(gpu)
+
+    call = Recorded(double)
+    assert [call(torch.tensor([n])).item() for n in range(4)] == [0, 2, 4, 6]
+    assert capsys.readouterr().out.count("GPU memory") == 1
 
 
 def test_training_loop_needs_neither_mlflow_nor_anything_that_reads_files(root):

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 
@@ -8,9 +9,9 @@ import torch
 from lesion.network.predict import Predictor
 from lesion.network.unet import UNet
 from lesion.scoring.scores import Confusion
-from lesion.training.batches import Split
+from lesion.training.batches import Split, load_batch
 from lesion.training.loss import LOSSES
-from lesion.training.validation import dice_and_iou, score_rows
+from lesion.training.validation import dice_and_iou, score_batch, score_rows
 
 CPU = torch.device("cpu")
 PARAMS = SimpleNamespace(precision="float32", loss="bce_dice")
@@ -18,7 +19,7 @@ PARAMS = SimpleNamespace(precision="float32", loss="bce_dice")
 
 def means(network: UNet, split: Split, batch_size: int) -> list[float]:
     rows = np.arange(len(split))
-    totals = score_rows(network, split, rows, batch_size, CPU, PARAMS)
+    totals = score_rows(partial(score_batch, network, PARAMS), split, rows, batch_size, CPU)
     return (totals / len(split)).tolist()
 
 
@@ -33,13 +34,21 @@ def test_evaluation_does_not_depend_on_the_batch_size(train_split, validation_sp
 
 def test_sums_over_parts_of_a_split_are_the_sum_over_all(train_split):
     torch.manual_seed(0)
-    network, rows = UNet(2, 2).eval(), np.arange(len(train_split))
+    score, rows = partial(score_batch, UNet(2, 2).eval(), PARAMS), np.arange(len(train_split))
     whole, *parts = (
-        score_rows(network, train_split, part, 3, CPU, PARAMS)
+        score_rows(score, train_split, part, 3, CPU)
         for part in (rows, rows[0::3], rows[1::3], rows[2::3], rows[:0])
     )
     torch.testing.assert_close(sum(parts), whole)
     assert not parts[-1].any()
+
+
+def test_images_without_a_mask_do_not_count(train_split):
+    torch.manual_seed(0)
+    network = UNet(2, 2).eval()
+    images, masks = load_batch(train_split, np.arange(5), CPU)
+    last = score_batch(network, PARAMS, images[2:], masks[2:])
+    torch.testing.assert_close(score_batch(network, PARAMS, images, masks[2:]), last)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -50,7 +59,8 @@ def test_scores_are_those_of_the_probabilities_that_the_predictor_gives(
     torch.manual_seed(0)
     network, count = UNet(2, 2).eval(), len(train_split)
     params = SimpleNamespace(precision=precision, loss=loss)
-    totals = score_rows(network, train_split, np.arange(count), count, CPU, params)
+    score = partial(score_batch, network, params)
+    totals = score_rows(score, train_split, np.arange(count), count, CPU)
     assert not totals.requires_grad
 
     with torch.no_grad():

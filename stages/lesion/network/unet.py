@@ -8,6 +8,7 @@ halved l times.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -102,7 +103,7 @@ class UNet(nn.Module):
 
         logits = self.head(x)
         if logits.shape[-2:] != padded.shape[-2:]:
-            logits = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear")
+            logits = _enlarge(logits, padded.shape[-2:])
         return logits[..., top : top + height, left : left + width]
 
 
@@ -111,6 +112,23 @@ def initialise(part: nn.Module) -> None:
     for module in part.modules():
         if isinstance(module, nn.Conv2d):  # He et al., 2015, https://arxiv.org/abs/1502.01852
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def _enlarge(logits: Tensor, size: torch.Size) -> Tensor:
+    """`logits` with H and W as in `size`, bilinear."""
+    if not logits.is_cuda:
+        return F.interpolate(logits, size=size, mode="bilinear")
+    # Two products give the same; interpolate's repeatable gradient takes a GPU a tenth of a step.
+    rows, columns = (
+        _bilinear(old, new, logits.device) for old, new in zip(logits.shape[-2:], size, strict=True)
+    )
+    return rows @ logits @ columns.mT
+
+
+@cache
+def _bilinear(old: int, new: int, device: torch.device) -> Tensor:
+    """new×old: by which `old` values in a row become `new` ones."""
+    return F.interpolate(torch.eye(old, device=device)[None], size=new, mode="linear")[0].mT
 
 
 def _pad_to_multiple(images: Tensor, multiple: int) -> tuple[Tensor, tuple[int, int]]:

@@ -17,6 +17,7 @@ device, and processes that share a batch can draw all of it and use their part.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import torch
@@ -65,12 +66,14 @@ class Variation:
     hair: Tensor  # B: how much that covers, 0: none
     tone: Tensor  # B: how light its hairs are, share of full scale
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return (getattr(self, field.name) for field in fields(self))
+
     def __getitem__(self, rows: slice) -> Variation:
-        return Variation(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Variation(*(value[rows] for value in self))
 
     def to(self, device: torch.device) -> Variation:
-        values = (getattr(self, field.name) for field in fields(self))
-        return Variation(*(value.to(device, non_blocking=True) for value in values))
+        return Variation(*(value.to(device, non_blocking=True) for value in self))
 
 
 class Augmentation:

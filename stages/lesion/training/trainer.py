@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +23,13 @@ from lesion.network.inputs import to_model_input
 from lesion.network.model import build_model
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
-from lesion.training.augment import Augmentation
+from lesion.training.augment import Augmentation, Variation
 from lesion.training.batches import Split, load_batch, resident
 from lesion.training.distributed import ALONE, Process
+from lesion.training.graph import Recorded
 from lesion.training.loss import LOSSES
 from lesion.training.schedule import SCHEDULES
-from lesion.training.validation import dice_and_iou, score_rows
+from lesion.training.validation import dice_and_iou, score_batch, score_rows
 
 if TYPE_CHECKING:
     from lesion.parameters.train import TrainParams
@@ -101,6 +103,11 @@ class Trainer:
             bars=train.frames is not None and train.frames.have_bars,
         )
 
+        self._gradients = self._compute_gradients
+        self._score = partial(score_batch, self.averaged, params)
+        if device.type == "cuda" and process.count == 1:
+            self._gradients, self._score = Recorded(self._gradients), Recorded(self._score)
+
         self.step = 0  # number of steps completed, in all epochs
         self.history: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}  # averaged weights after the epoch of highest val_dice
@@ -142,22 +149,30 @@ class Trainer:
         rows = self._batch(step)
         mine = self.process.part(len(rows))
         frames = self.train.frames[rows] if self.train.frames else None
-        variation = self.augmentation.draw(len(rows), generator, frames)[mine].to(self.device)
+        variation = self.augmentation.draw(len(rows), generator, frames)[mine]
         images, masks = load_batch(self.train, rows[mine], self.device)
-        images, masks = self.augmentation(images, masks, variation)
+        scores = self._gradients(images, masks, *variation)
+        self._set_rates()
+        self.optimizer.step()
+        self._average_weights()
+        return self.process.mean(scores)
 
+    def _compute_gradients(self, images: Tensor, masks: Tensor, *variation: Tensor) -> Tensor:
+        """Leaves a batch's gradients with the weights. Loss and mean Dice, as a tensor of 2.
+
+        Nothing here may depend on a value that changes with the step, other than the arguments':
+        a GPU records it once.
+        """
+        changes = Variation(*variation).to(self.device)
+        images, masks = self.augmentation(images, masks, changes)
         with autocast(self.device, self.params.precision):
             logits = self.network(to_model_input(images))
         loss = LOSSES[self.params.loss](logits, masks)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT, foreach=True)
-        self._set_rates()
-        self.optimizer.step()
-        self._average_weights()
-
         dice, _ = dice_and_iou(logits.detach() > 0, masks > 0.5)
-        return self.process.mean(torch.stack([loss.detach(), dice.mean()]))
+        return torch.stack([loss.detach(), dice.mean()])
 
     def _batch(self, step: int) -> np.ndarray:
         """Row numbers of a batch of this epoch; images left over wait for another epoch."""
@@ -202,9 +217,7 @@ class Trainer:
     def _validate(self) -> list[float]:
         """Loss, Dice and IoU of the validation split, each the mean over its images."""
         mine = np.arange(len(self.validation))[self.process.rank :: self.process.count]
-        totals = score_rows(
-            self.averaged, self.validation, mine, self.batch_size, self.device, self.params
-        )
+        totals = score_rows(self._score, self.validation, mine, self.batch_size, self.device)
         return (self.process.total(totals) / len(self.validation)).tolist()
 
     def _rate(self, step: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,25 +18,36 @@ if TYPE_CHECKING:
     from lesion.parameters.train import TrainParams
 
 
-@torch.no_grad()
 def score_rows(
-    model: nn.Module,
+    score: Callable[[Tensor, Tensor], Tensor],
     split: Split,
     rows: np.ndarray,
     batch_size: int,
     device: torch.device,
-    params: TrainParams,
 ) -> Tensor:
-    """Loss, Dice and IoU at the arrays' own resolution, summed over the images `rows`."""
+    """What `score` gives for batches of the images `rows`, summed: 3 values, float64."""
     totals = torch.zeros(3, dtype=torch.float64, device=device)
     for start in range(0, len(rows), batch_size):
-        images, masks = load_batch(split, rows[start : start + batch_size], device)
-        with autocast(device, params.precision):
-            logits = model(to_model_input(images))
-        loss = LOSSES[params.loss](logits, masks)
-        dice, iou = dice_and_iou(logits > 0, masks > 0.5)
-        totals += torch.stack([loss * len(masks), dice.sum(), iou.sum()])
+        stop = min(start + batch_size, len(rows))
+        # For another size a GPU would make other kernels, which takes seconds: a last batch is
+        # filled up with images before it.
+        first = max(0, stop - batch_size) if device.type == "cuda" else start
+        images, masks = load_batch(split, rows[first:stop], device)
+        totals += score(images, masks[start - first :])
     return totals
+
+
+@torch.no_grad()
+def score_batch(model: nn.Module, params: TrainParams, images: Tensor, masks: Tensor) -> Tensor:
+    """Loss, Dice and IoU at the images' own resolution, summed over a batch: a tensor of 3.
+
+    `masks` are those of the last images; where they are fewer, the others do not count.
+    """
+    with autocast(images.device, params.precision):
+        logits = model(to_model_input(images))[-len(masks) :]
+    loss = LOSSES[params.loss](logits, masks)
+    dice, iou = dice_and_iou(logits > 0, masks > 0.5)
+    return torch.stack([loss * len(masks), dice.sum(), iou.sum()])
 
 
 def dice_and_iou(predictions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
