@@ -25,6 +25,7 @@ test-all: $(VENV)/installed repository  ## also the tests that take minutes
 lint: $(VENV)/installed
 	ruff check .
 	ruff format --check .
+	mypy
 
 sample: $(VENV)/installed  ## draw the synthetic sample again; the same images on every call
 	PYTHONPATH=stages python -m lesion.synthetic sample

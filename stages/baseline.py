@@ -7,6 +7,7 @@ knobs   none
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def measure_all(index: pd.DataFrame) -> list[dict[str, object]]:
     records = []
     with ArchiveReader(RAW) as archives, Progress("baseline", len(index), "images") as progress:
 
-        def measure_row(row: tuple) -> dict[str, object]:
+        def measure_row(row: Any) -> dict[str, object]:
             image, mask = (
                 archives.read(archive, member)
                 for archive, member in (
@@ -90,23 +91,23 @@ def measure(
         ImageError: one of the files is no whole image, or not of `shape`, height and width.
     """
     scale = min(1.0, SIDE / max(shape))
-    reduced = tuple(max(1, round(length * scale)) for length in shape)
-    photograph, mask = decode_image(image_file, reduced), open_mask(mask_file, reading)
+    height, width = (max(1, round(length * scale)) for length in shape)
+    photograph, mask = decode_image(image_file, (height, width)), open_mask(mask_file, reading)
     for what, found in (("image", photograph.shape), ("mask", mask.shape)):
         if found != shape:
             raise ImageError(
                 f"{what} is {found[1]}×{found[0]}; expected {shape[1]}×{shape[0]} as in "
                 f"{ARRAYS / INDEX}; run `dvc repro preprocess`"
             )
-    image = resize_image(photograph.pixels, *reduced)
+    image = resize_image(photograph.pixels, height, width)
     truth = np.asarray(mask.image) > 127
     traits = Traits.of(
         image,
-        resize_levels(mask.image, *reduced) > 127,
+        resize_levels(mask.image, height, width) > 127,
         lesion_share=mask.lesion / truth.size,
         at_border=bool(truth[[0, -1]].any() or truth[:, [0, -1]].any()),
     )
-    scores = {}
+    scores: dict[str, float] = {}
     for name, segment in BASELINES.items():
         confusion = Confusion.between(resize_mask(segment(image), *shape), truth)
         scores |= {f"{name}_dice": confusion.dice, f"{name}_iou": confusion.iou}

@@ -17,7 +17,7 @@ import pandas as pd
 from lesion.console.cli import run
 from lesion.console.shown import one_line
 from lesion.fetching.datasets import Dataset, load_datasets
-from lesion.fetching.sources import gather
+from lesion.fetching.sources import Pairs, gather
 from lesion.parameters.download import DownloadParams
 from lesion.parameters.reading import PARAMS_FILE, load_params
 from lesion.photos.archives import find_archives, find_pairs
@@ -32,6 +32,7 @@ RAW = Path("raw")
 def main() -> None:
     knobs = load_params(DownloadParams)
     data = Path(knobs.data)
+    sources: dict[str, Pairs]
     if knobs.source == "data":
         sources = {
             split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])

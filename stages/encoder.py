@@ -19,7 +19,7 @@ WEIGHTS_FILE = "imagenet.pth"
 def main() -> None:
     name = load_params(EncoderParams).encoder
     with whole_folder(PRETRAINED) as folder:
-        source = {"encoder": name}
+        source: dict[str, str] = {"encoder": name}
         if name != "none":
             from lesion.fetching.pretrained import (  # imports torchvision
                 fetch_weights,

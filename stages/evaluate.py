@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def main() -> None:
             for split, (_, _, masks) in splits.items()
         }
         temperature = pixels["validation"].temperature()
-        empty = ~splits["validation"][2].any(axis=(1, 2))
+        empty = ~np.any(splits["validation"][2], axis=(1, 2))
         tops = highest(originals["validation"], maps["validation"], temperature)
         no_lesion = NoLesion.fitted(tops, empty)
         tables = {}
@@ -95,7 +96,7 @@ def main() -> None:
     scores = pd.concat([summarise_split(table, baselines) for table in tables.values()])
     reliability = {split: counts.reliability(temperature) for split, counts in pixels.items()}
     synthetic = any(table["synthetic"].any() for table in tables.values())
-    evaluation = {
+    evaluation: dict[str, Any] = {
         "origin": "synthetic" if synthetic else "photographs",
         "chosen": {
             **asdict(rules),

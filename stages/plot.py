@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -117,10 +117,12 @@ def score_pictures(
     validation, test = (f"{evaluation[s]['images']} {s} images{origin}" for s in SCORED)
     chosen, tests = evaluation["chosen"], evaluation[SPLIT]
     sweep, reliability, risk = map(load_table, ("thresholds", "calibration", "risk_coverage"))
-    errors = (tests.get(f"calibration_error_{kind}_pixels") for kind in ("all", "unsure"))
+    off, unsure = (tests.get(f"calibration_error_{kind}_pixels") for kind in ("all", "unsure"))
     figures = {
         "thresholds": score_figures.threshold_sweep(sweep, chosen["threshold"], validation),
-        "calibration": score_figures.calibration(reliability, chosen["temperature"], *errors, test),
+        "calibration": score_figures.calibration(
+            reliability, chosen["temperature"], off, unsure, test
+        ),
         "risk_coverage": score_figures.risk_coverage(risk, tests.get("failures_in_review"), test),
         "area": score_figures.bland_altman(tested, test),
     }
@@ -159,14 +161,14 @@ def examples(rows: pd.DataFrame, read: Callable[..., Picture]) -> list[Example]:
     ]
 
 
-def caption(row: object) -> str:
+def caption(row: Any) -> str:
     return "\n".join([f"{row.id}  IoU {row.iou:.2f}", *reasons(row, row.traits)])
 
 
 def gallery(cases: pd.DataFrame, read: Callable[..., Picture]) -> Iterator[Case]:
     """The images of both splits, the test images first."""
 
-    def case(row: object) -> Case:
+    def case(row: Any) -> Case:
         scores = {name: getattr(row, name) for name in SHOWN}
         return Case(row.id, row.split, scores, row.traits, **vars(read(row, longest=THUMBNAIL)))
 

@@ -11,6 +11,7 @@ knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks,
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesion.console.cli import run
@@ -81,7 +82,9 @@ def convert_all(
 
     Returns `pairs` with measurements and the row in those files, and which nearly equal each other.
     """
-    rows, records, hashes = list(pairs.itertuples(index=False)), {}, {}
+    rows = list(pairs.itertuples(index=False))
+    records: dict[int, dict[str, object]] = {}
+    hashes: dict[int, np.ndarray] = {}
     evidence: dict[int, Evidence] = {}
     with ArchiveReader(RAW) as archives:
 
@@ -110,16 +113,19 @@ def convert_all(
             for at, result in enumerate(in_order(convert_pair, range(len(rows)))):
                 if isinstance(result, Converted):
                     where = rows[at].id, rows[at].mask_archive
+                    assert result.values is not None  # no reading was given
                     evidence[at] = Evidence(*where, result.reading, result.values, result.turn)
                 record(at, result)
                 progress.update()
         # What a pair does not tell by itself, the others do.
         settled = dict(zip(evidence, settle(list(evidence.values())), strict=True))
-        changed = [at for at, reading in settled.items() if reading != evidence[at].reading]
-        again = [at for at in changed if isinstance(settled[at], Reading)]
-        for at in set(changed).difference(again):
-            record(at, f"mask: {settled[at]}")
-        results = in_order(lambda at: convert_pair(at, settled[at]), again)
+        again: dict[int, Reading] = {}
+        for at, reading in settled.items():
+            if isinstance(reading, str):
+                record(at, f"mask: {reading}")
+            elif reading != evidence[at].reading:
+                again[at] = reading
+        results = in_order(lambda at: convert_pair(at, again[at]), again)
         for at, result in zip(again, results, strict=True):
             record(at, result)
     found = pd.DataFrame([records[at] for at in range(len(rows))], index=pairs.index)

@@ -47,7 +47,7 @@ def main() -> None:
             knobs.data if knobs.source == "data" else knobs.source,
             digest=data,
             source=str(RAW.resolve()),
-            images={split: result.numbers[f"{split}.kept"] for split in SPLITS},
+            images={split: int(result.numbers[f"{split}.kept"]) for split in SPLITS},
         )
         log.history(load_table("history").to_dict("records"))
         log.metrics(result.numbers)

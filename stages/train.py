@@ -103,7 +103,7 @@ def fit(
         while trainer.step < trainer.steps:
             record = trainer.advance()
             progress.update()
-            if checkpoint and record:
+            if checkpoint and log and record:
                 write_history(trainer)
                 log.metrics(rounded(record), step=record.epoch)
                 progress.say(line(record, trainer))

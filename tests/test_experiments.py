@@ -296,7 +296,7 @@ def test_the_pipeline_runs_from_any_folder(base, tmp_path):
 
 @pytest.fixture(scope="module")
 def inside(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as a folder of a larger repository, with a temporary and a queued experiment."""
+    """The project as a folder of a larger repository, with an experiment in a temporary copy."""
     larger = tmp_path_factory.mktemp("larger")
     shutil.copytree(base, larger / "lesions", symlinks=True, ignore=shutil.ignore_patterns(".git"))
     (larger / "README").write_text("Of somebody else.\n", encoding="utf-8")
@@ -304,33 +304,29 @@ def inside(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(larger, "git", "add", "--all")
     run(larger, "git", "commit", "--quiet", "--message", "All")
     folder = larger / "lesions"
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "temporary", "-S", "panel_images=1")
-    run(folder, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "panel_images=3")
-    start_queue(folder, jobs=1)
-    assert "Success" in wait_for_queue(folder)
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "apart", "-S", "panel_images=1")
     return folder
 
 
 def test_in_a_larger_repository_experiments_and_runs_lead_to_each_other(inside):
-    assert runs(inside).keys() == {"temporary", "queued"}
-    for name, logged in runs(inside).items():
-        there = run(inside, "python", "tools/find_run.py", name).stdout
-        assert there == run(inside, "python", "tools/find_run.py", logged.info.run_id).stdout
-        assert there.startswith(f"run         {logged.info.run_id}  {name}  FINISHED\nexperiment  ")
+    ((name, logged),) = runs(inside).items()
+    there = run(inside, "python", "tools/find_run.py", name).stdout
+    assert there == run(inside, "python", "tools/find_run.py", logged.info.run_id).stdout
+    assert there.startswith(f"run         {logged.info.run_id}  apart  FINISHED\nexperiment  ")
 
 
 def test_in_a_larger_repository_the_champion_is_found_under_its_folders_name(inside, tmp_path):
-    said = run(inside, "python", "tools/champion.py", "queued").stdout
+    said = run(inside, "python", "tools/champion.py", "apart").stdout
     assert said.startswith("version 1 is the first champion; tagged commit ")
     assert said.endswith(" as lesions:unet\n")
     weights = str(tmp_path / "weights")
     get = ("dvc", "artifacts", "get", ".", "lesions:unet", "--stage", "champion", "-o", weights)
     run(inside, *get)
-    assert md5(tmp_path / "weights") == runs(inside)["queued"].data.tags["model_hash"]
+    assert md5(tmp_path / "weights") == runs(inside)["apart"].data.tags["model_hash"]
 
 
 def test_the_pages_code_loads_the_champion_from_anywhere_and_leaves_nothing(inside, tmp_path):
-    run(inside, "python", "tools/champion.py", "queued")
+    run(inside, "python", "tools/champion.py", "apart")
     page = (ROOT / "docs/tracking.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     code = code.replace("/path/to/project", str(inside))
@@ -341,7 +337,7 @@ def test_the_pages_code_loads_the_champion_from_anywhere_and_leaves_nothing(insi
 
 
 def test_in_a_larger_repository_results_are_compared_and_drawn(inside, tmp_path):
-    said = run(inside.parent, "python", "lesions/tools/compare.py", "main", "queued").stdout
+    said = run(inside.parent, "python", "lesions/tools/compare.py", "main", "apart").stdout
     assert "| dice | " in said and "+0.0000" in said
     run(inside, "python", "tools/sweep.py", str(tmp_path / "sweep.png"))
     assert (tmp_path / "sweep.png").exists()
@@ -350,7 +346,7 @@ def test_in_a_larger_repository_results_are_compared_and_drawn(inside, tmp_path)
 
 @pytest.mark.slow
 def test_in_a_larger_repository_a_run_can_be_made_again(inside):
-    logged = runs(inside)["temporary"]
+    logged = runs(inside)["apart"]
     said = run(inside, "python", "tools/reproduce.py", logged.info.run_id).stdout
     assert f"reproduced: model {logged.data.tags['model_hash']}" in said
 
@@ -362,4 +358,4 @@ def test_make_shows_of_experiments_what_differs_and_three_scores(inside):
     head, *rows = said.splitlines()
     columns = ["Experiment", "rev", "typ", "validation.iou", "test.dice", "test.iou"]
     assert head.split(",") == [*columns, "panel_images"]
-    assert {row.split(",")[0] for row in rows} == {"", "temporary", "queued"}
+    assert {row.split(",")[0] for row in rows} == {"", "apart"}

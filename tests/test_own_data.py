@@ -50,6 +50,7 @@ def refusal(folder: Path, *command: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_no_command_touches_what_lies_beside_the_sample(project: Path) -> None:
     run(project, "dvc", "add", "data/theirs")
     (project / "data/theirs/remarks.txt").write_text("not added")

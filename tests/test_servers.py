@@ -94,6 +94,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]
         process.wait()
 
 
+@pytest.mark.slow
 def test_the_pages_show_the_store_that_the_stages_fill(pages):
     root, port = pages
     shown = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
@@ -104,6 +105,7 @@ def test_the_pages_show_the_store_that_the_stages_fill(pages):
     assert made.artifact_location == f"{root.as_uri()}/mlartifacts/{made.experiment_id}"
 
 
+@pytest.mark.slow
 def test_the_password_of_an_address_is_neither_shown_nor_kept(pages, tmp_path, monkeypatch, capfd):
     root, port = pages
     weights = tmp_path / "unet.safetensors"

@@ -509,6 +509,7 @@ def test_a_process_that_is_terminated_and_then_killed_goes_on_to_the_same_end(
     assert results(project) == results(other)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_server_hangs_costs_no_step_and_no_run(project: Path) -> None:
     script = [sys.executable, "stages/train.py"]
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers

@@ -23,6 +23,7 @@ from lesion.experiments.compare import compare
 from lesion.experiments.revisions import commit_of, holding, result_of
 from lesion.experiments.versions import Registry, artifact_name, tag_champion
 from lesion.formats.tables import read_table
+from lesion.pipeline.errors import InputError
 from lesion.tracking.store import errors_as_input_errors
 
 SCORE = "iou"
@@ -47,6 +48,8 @@ def challenge(revision: str | None) -> str:
         return f"version {version} is the first champion; {in_git(revision, result.hash)}"
     if champion.run_id == run.info.run_id:
         return f"version {champion.version} is it already; {in_git(revision, result.hash)}"
+    if not champion.run_id:
+        raise InputError(f"version {champion.version}, the champion, is of no run; expected one")
     comparison = compare(
         per_image(store, champion.run_id), per_image(store, run.info.run_id), "validation"
     )
@@ -70,6 +73,7 @@ def challenge(revision: str | None) -> str:
 
 def in_git(revision: str | None, result_hash: str) -> str:
     """Tags the commit of the champion; what was done, in words."""
+    commit: str | None
     if revision:
         commit = commit_of(PROJECT, revision)
     elif not (commit := next((commit for _, commit in holding(PROJECT, result_hash)), None)):

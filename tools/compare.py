@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def report(comparison: Comparison, split: str, count: int) -> str:
     return "\n".join([f"{len(images)} {split} images{NOTES.get(split, '')}", "", *lines])
 
 
-def chance(row: object) -> str:
+def chance(row: Any) -> str:
     """Interval and p of a row of `Comparison.scores`, as cells."""
     if pd.isna(row.low):
         return "– | –"

@@ -132,6 +132,7 @@ def test_a_file_name_that_the_locale_cannot_hold_is_one_line(tmp_path):
     assert complained.startswith(b"writer: 'L") and b"set PYTHONUTF8=1" in complained
 
 
+@pytest.mark.slow
 def test_every_stage_ends_well_in_a_locale_that_knows_ascii_alone(sample, tmp_path):
     folder = copy_of_stages(tmp_path)
     shutil.copytree(sample, folder / "own")

@@ -125,18 +125,21 @@ def package(tmp_path, root) -> Path:
     return folder
 
 
-def test_code_that_runs_counts_and_code_that_does_not_run_or_only_watches_does_not(package):
-    imports = "import lesion.console.progress, lesion.formats.splits"
-    first = printed(package, imports)
-    for name in ("formats/tables.py", "console/progress.py"):
+def test_the_script_and_the_rooms_that_it_uses_count_and_those_that_only_watch_do_not(package):
+    imports = "import lesion.console.progress, lesion.network.inputs"
+    seen = [printed(package, imports)]
+
+    def fingerprint_with(name: str) -> str:
         with (package / "lesion" / name).open("a") as file:
             file.write("x = 1\n")
-    assert printed(package, imports) == first
-    with (package / "lesion/formats/splits.py").open("a") as file:
-        file.write("x = 1\n")
-    changed = printed(package, imports)
-    assert changed != first
-    assert printed(package, imports, tail="x = 1\n") != changed
+        return printed(package, imports)
+
+    for name in ("console/progress.py", "scoring/scores.py"):
+        assert fingerprint_with(name) == seen[0], name
+    for name in ("__init__.py", "formats/tables.py", "network/inputs.py"):
+        seen.append(fingerprint_with(name))
+    seen.append(printed(package, imports, tail="x = 1\n"))
+    assert len(set(seen)) == 5
 
 
 def test_it_can_be_taken_where_there_is_no_script(package):

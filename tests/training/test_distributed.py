@@ -218,6 +218,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_in_all_processes_goes_on_and_is_written_by_one(project):
     training = subprocess.Popen(
         (*TORCHRUN, "stages/train.py"),

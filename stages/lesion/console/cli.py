@@ -1,5 +1,7 @@
 """How every stage and tool starts, how it speaks, and how it fails."""
 
+from __future__ import annotations
+
 import argparse
 import errno
 import io
@@ -9,11 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from lesion.console.exclusive import alone
 from lesion.console.shown import one_line
 from lesion.pipeline.errors import ImageError, InputError, of_file
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -26,6 +31,7 @@ def run(stage: Callable[[], None]) -> None:
     module = sys.modules[stage.__module__]
     parser(module.__doc__).parse_args()
     os.chdir(PROJECT)
+    assert module.__file__ is not None  # a stage is a script
     with in_one_line(), alone(PROJECT / "stages" / Path(module.__file__).name):
         stage()  # what it says is also in its outputs, where that was not heard
 
@@ -99,7 +105,7 @@ def _heard_or_not(stream: TextIO | None) -> TextIO:
     """
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
-    if stream not in (sys.__stdout__, sys.__stderr__):
+    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
         return stream  # a test listens
     strict = stream.errors in ("strict", "surrogateescape")
     pipe = _Pipe(stream.fileno(), "w", closefd=False)
@@ -120,7 +126,7 @@ class _Pipe(io.FileIO):
 
     error: OSError | None = None
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: ReadableBuffer, /) -> int:
         try:
             while (count := super().write(content)) is None:
                 select.select([], [self], [])  # a pipe that does not wait for its reader
@@ -132,4 +138,4 @@ class _Pipe(io.FileIO):
                     os.dup2(nowhere.fileno(), self.fileno())
             else:
                 self.error = OSError(error.errno, error.strerror, "standard output")
-            return len(content)
+            return memoryview(content).nbytes

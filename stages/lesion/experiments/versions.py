@@ -92,7 +92,7 @@ class Registry:
         if versions:
             version = versions[0].version
         else:
-            models = run.outputs.model_outputs
+            models = run.outputs.model_outputs if run.outputs else []
             if not models:
                 raise InputError(
                     f"run {run.info.run_id}: no model in it; expected one, of a result"

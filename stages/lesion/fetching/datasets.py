@@ -1,7 +1,7 @@
 """datasets.yaml: where each data set lies, and what is known of its files."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -79,13 +79,16 @@ Source = Annotated[
     Annotated[Archive, Tag("archive")] | Annotated[Folder, Tag("folder")], Discriminator(_kind)
 ]
 # One, or a list of them that lies in several; read as a tuple in either case.
-Sources = Annotated[
-    Annotated[Archive, Tag("archive")]
-    | Annotated[Folder, Tag("folder")]
-    | Annotated[tuple[Source, ...], Field(min_length=1), Tag("list")],
-    Discriminator(_kind),
-    AfterValidator(lambda value: value if isinstance(value, tuple) else (value,)),
-]
+if TYPE_CHECKING:
+    Sources = tuple[Archive | Folder, ...]
+else:
+    Sources = Annotated[
+        Annotated[Archive, Tag("archive")]
+        | Annotated[Folder, Tag("folder")]
+        | Annotated[tuple[Source, ...], Field(min_length=1), Tag("list")],
+        Discriminator(_kind),
+        AfterValidator(lambda value: value if isinstance(value, tuple) else (value,)),
+    ]
 
 
 class SplitSources(_Entry):
@@ -148,11 +151,12 @@ class Dataset(_Entry):
     @property
     def counts(self) -> dict[str, int]:
         """How many pairs a split has, for those where that is known."""
-        return {
-            name: sum(source.files for source in split.images)
-            for name, split in self.splits.items()
-            if all(isinstance(source, Archive) and source.files for source in split.images)
-        }
+        found = {}
+        for name, split in self.splits.items():
+            known = [s.files for s in split.images if isinstance(s, Archive) and s.files]
+            if len(known) == len(split.images):
+                found[name] = sum(known)
+        return found
 
     @model_validator(mode="after")
     def _masks_can_be_told_from_images(self) -> "Dataset":

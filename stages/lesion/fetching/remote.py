@@ -10,6 +10,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,17 +67,18 @@ class RemoteMembers:
         self._kept, self._pauses, self._stop = kept, pauses, stop or threading.Event()
         self._session = web_session()
         self._session.hooks["response"].append(_require_plain)
+        self._archive: RemoteZip | None = None
         reasons = []
         for url in urls:
             self._url, self.place, self._archive = url, without_logins(url), None
             try:
-                self._members = self._attempt(lambda archive: archive.infolist())
+                self._members, found = self._attempt(_directory)
             except InputError as error:
                 reasons.append(str(error))
                 continue
-            if size in (None, self._archive.size()):
+            if size in (None, found):
                 return
-            reasons.append(f"{self.place}: found {self._archive.size()} bytes; expected {size}")
+            reasons.append(f"{self.place}: found {found} bytes; expected {size}")
         raise InputError("; ".join(reasons))
 
     def names(self) -> list[str]:
@@ -104,7 +106,7 @@ class RemoteMembers:
         for member in members:
             if self._stop.is_set():
                 raise Stopped(self.place)
-            content = self._attempt(lambda archive, name=member.filename: unpacked(archive, name))
+            content = self._attempt(partial(unpacked, name=member.filename))
             if zlib.crc32(content) != member.CRC:
                 raise InputError(
                     f"{self.place}: {member.filename} is another one than at the start; the "
@@ -164,6 +166,11 @@ class RemoteMembers:
             timeout=TIMEOUT,
             headers=PLAIN,
         )
+
+
+def _directory(archive: RemoteZip) -> tuple[list[zipfile.ZipInfo], int]:
+    """What lies in an archive, and its number of bytes."""
+    return archive.infolist(), archive.size()
 
 
 class _Fetcher(RemoteFetcher):

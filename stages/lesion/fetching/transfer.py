@@ -6,7 +6,6 @@ with. https://www.rfc-editor.org/rfc/rfc9110#name-range-requests
 """
 
 import io
-import itertools
 import json
 import re
 import threading
@@ -121,9 +120,10 @@ def download(
     """
     stop = stop or threading.Event()
     place = without_logins(url)
-    in_vain, most = 0, part.bytes
+    attempts, in_vain, most = 0, 0, part.bytes
     with web_session() as session:
-        for attempts in itertools.count(1):
+        while True:
+            attempts += 1
             try:
                 _attempt(session, url, part, size, gained, stop)
                 return attempts
@@ -188,14 +188,14 @@ def _attempt(
     if there and (known is None or (size and there > size)):
         drop()
         there = 0
-    if there and there == (size or known.bytes):
+    if there and known and there == (size or known.bytes):
         return
     headers = PLAIN | ({"Range": f"bytes={there}-"} if there else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         start, version = _described(response, without_logins(url))
         if size is not None and version.bytes not in (None, size):
             raise InputError(f"{version.url}: found {version.bytes} bytes; expected {size}")
-        if start != there or (there and not version.continues(known)):
+        if start != there or (there and not (known and version.continues(known))):
             drop()
             there = 0
             if response.status_code != 200:
@@ -229,7 +229,8 @@ def _described(response: requests.Response, place: str) -> tuple[int | None, Ver
         raise InputError(f"{place}: sends the archive packed ({packed}); expected it as it is")
     if "html" in headers.get("Content-Type", "") and state != 416:
         raise InputError(f"{place}: found a web page; expected a zip archive")
-    start, total = 0, _length(response)
+    start: int | None = 0
+    total = _length(response)
     if state in (206, 416):
         content_range = headers.get("Content-Range", "")
         number = f"[0-9]{{1,{DIGITS}}}"

@@ -36,6 +36,11 @@ ENCODERS: tuple[str, ...] = get_args(EncoderName)
 class Architecture(Protocol):
     """Parameters, or a weights file's header."""
 
-    encoder: EncoderName
-    width: int
-    depth: int
+    @property
+    def encoder(self) -> EncoderName: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def depth(self) -> int: ...

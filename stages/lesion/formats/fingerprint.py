@@ -18,8 +18,8 @@ def fingerprint(params: BaseModel, files: Iterable[Path], machine: dict[str, str
     """SHA-256 (64 hexadecimal digits) of the parameters, the files, the running code, and of what
     `machine` says of the processors, on which rounding depends.
 
-    The code is the stage's script and the modules that it has imported of the rooms that are its
-    `deps` in dvc.yaml. Where they lie does not matter, what they hold does.
+    The code is the stage's script and the rooms of which it has imported a module, as its `deps`
+    in dvc.yaml. Where they lie does not matter, what they hold does.
     """
     code = file_hashes(_running_code())
     return _digest(
@@ -70,10 +70,12 @@ def _digest(content: object) -> str:
 
 
 def _running_code() -> list[Path]:
-    modules = [sys.modules["__main__"]]
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    files = {Path(script)} if script else set()
     for name, module in sys.modules.items():
         package, room = f"{name}.".split(".")[:2]
-        if package == "lesion" and room not in DECIDES_NOTHING:
-            modules.append(module)
-    files = [getattr(module, "__file__", None) for module in modules]
-    return sorted(Path(file) for file in files if file)
+        if package != "lesion" or room in DECIDES_NOTHING or not module.__file__:
+            continue
+        folder = Path(module.__file__).parent
+        files |= set(folder.glob("*.py"))
+    return sorted(files)

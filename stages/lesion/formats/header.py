@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from lesion.formats.architecture import ENCODERS
+from lesion.formats.architecture import ENCODERS, EncoderName
 from lesion.formats.imagenet import DEVIATION, MEAN
 from lesion.pipeline.errors import InputError
 
@@ -28,7 +28,7 @@ class Header:
     says.
     """
 
-    encoder: str
+    encoder: EncoderName
     width: int
     depth: int
     image_size: int

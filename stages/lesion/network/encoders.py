@@ -54,7 +54,9 @@ def _layers(classifier: nn.Module) -> list[nn.Module]:
     if isinstance(classifier, ResNet):
         first = ("conv1", "bn1", "relu", "maxpool")
         return [getattr(classifier, part) for part in (*first, *(f"layer{n}" for n in range(1, 5)))]
-    layers = list(classifier.features)
+    features = classifier.features
+    assert isinstance(features, nn.Sequential)  # as in all others of ENCODERS
+    layers = list(features)
     # A last 1×1 convolution only multiplies the channels, for the thousand classes of ImageNet.
     return layers[:-1] if isinstance(layers[-1], Conv2dNormActivation) else layers
 

@@ -8,6 +8,7 @@ halved l times.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from typing import Protocol
@@ -28,6 +29,8 @@ class Encoder(Protocol):
     channels: dict[int, int]
 
     def __call__(self, images: Tensor) -> list[Tensor]: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
 class DoubleConv(nn.Sequential):
@@ -76,7 +79,7 @@ class UNet(nn.Module):
 
     def __init__(self, width: int = 64, depth: int = 4, encoder: Encoder | None = None) -> None:
         super().__init__()
-        self.encoder = encoder or ContractingPath(width, depth)
+        self.encoder: Encoder = encoder or ContractingPath(width, depth)
         levels = sorted(self.encoder.channels)
         self.multiple = 2 ** levels[-1]
 
@@ -90,6 +93,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels, 1, kernel_size=1)
         initialise(self.merge)
         initialise(self.head)
+        assert self.head.bias is not None  # it was not told to have none
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 those that an encoder begins with."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,7 +28,7 @@ def save_weights(path: Path, state: dict[str, Tensor], header: Header) -> None:
     write_bytes(path, save(tensors, metadata={ENTRY: json.dumps(asdict(header))}))
 
 
-def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
+def load_model(path: Path, device: torch.device | str) -> tuple[UNet, Header]:
     """The network, ready to predict, and its header.
 
     Raises:
@@ -46,14 +48,20 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, Header]:
         raise InputError(
             f"{path}: its weights do not fit its header ({error}); train again"
         ) from None
-    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    return model, header
+    model = model.to(device).to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False), header
 
 
 class _Undrawn(TorchFunctionMode):
     """Draws no numbers: to do so on the meta device, torch imports for seconds."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        function: Callable,
+        types: object,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         if function in (Tensor.normal_, Tensor.uniform_):
             return args[0]
         return function(*args, **(kwargs or {}))

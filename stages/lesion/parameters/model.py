@@ -39,7 +39,7 @@ def checked(model: type[AnyParams], values: dict, path: Path) -> AnyParams:
     try:
         return model(**own)
     except ValidationError as error:
-        name = error.errors()[0]["loc"][0]
+        name = str(error.errors()[0]["loc"][0])
         found = f"found {own[name]!r}" if name in own else "missing"
         field = model.model_fields[name]
         allowed = _allowed(field.annotation, field.metadata)
@@ -55,8 +55,13 @@ def _allowed(kind: object, limits: Sequence[object] = ()) -> str:
         return _allowed(kind, [limit for field in annotations for limit in field.metadata])
     if choices := get_args(kind):
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-    words = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}[kind]
-    names = {
+    words: dict[object, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "a name",
+        bool: "true or false",
+    }
+    names: dict[type, tuple[str, str]] = {
         Ge: ("at least", "ge"),
         Gt: ("above", "gt"),
         Le: ("at most", "le"),
@@ -67,4 +72,4 @@ def _allowed(kind: object, limits: Sequence[object] = ()) -> str:
         for limit in limits
         if type(limit) in names
     ]
-    return " ".join([words, " and ".join(bounds)]).strip()
+    return " ".join([words[kind], " and ".join(bounds)]).strip()

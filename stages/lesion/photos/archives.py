@@ -292,7 +292,8 @@ def _packed_otherwise(member: zipfile.ZipInfo) -> str | None:
     """
     if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return None
-    method = zipfile.compressor_names.get(member.compress_type, "unknown")
+    names: dict[int, str] = zipfile.compressor_names  # type: ignore[attr-defined]  # undocumented
+    method = names.get(member.compress_type, "unknown")
     return (
         f"{member_name(member)} is packed by method {member.compress_type} ({method}); expected "
         "stored or deflated; pack the archive anew, as `zip -r` does"

@@ -36,7 +36,7 @@ def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = (length // step * step // block for length in shape)
     eighths = 8 if pixels.shape[:2] == shape else pixels.shape[1] * 8 // shape[1]
     whole = pixels[: rows * block * eighths // 8, : columns * block * eighths // 8]
-    grey = cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey: np.ndarray = cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY).astype(np.float32)
     for size in ((columns, rows), (GRID, GRID)):
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     small = Image.fromarray(np.rint(grey).astype(np.uint8))
@@ -45,7 +45,8 @@ def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def least_for_hash(shape: tuple[int, int]) -> tuple[int, int]:
     """The smallest height and width of a photograph of `shape` that its hash can be taken from."""
-    return tuple(math.ceil(length / _block(shape)) for length in shape)
+    (height, width), block = shape, _block(shape)
+    return math.ceil(height / block), math.ceil(width / block)
 
 
 def _block(shape: tuple[int, int]) -> int:

@@ -155,8 +155,8 @@ def opened(content: bytes) -> Iterator[Image.Image]:
                 raise ImageError(
                     f"{image.width}×{image.height} pixels; expected at most {MOST_PIXELS:,}"
                 )
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise ImageError(f"{image.n_frames} pictures in one file; expected one")
+            if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
+                raise ImageError(f"{frames} pictures in one file; expected one")
             if image.format == "PNG":
                 _require_whole_png(content)
             yield image

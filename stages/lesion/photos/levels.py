@@ -134,16 +134,17 @@ def _levels(
     name: str, levels: np.ndarray, pixels: np.ndarray | None = None, warned: bool = False
 ) -> Levels:
     """Of an H×W array; `pixels`, H×W×3, are the colours that it was taken from."""
+    held: Image.Image | np.ndarray = levels
     if levels.max() <= 255:  # also where 16 bits hold them
-        levels = Image.fromarray(levels.astype(np.uint8))
+        held = Image.fromarray(levels.astype(np.uint8))
     if pixels is None:
-        return Levels(name, levels, warned)
+        return Levels(name, held, warned)
 
     def colour(level: int) -> Key:
-        first = np.argmax(np.asarray(levels) == level)
+        first = np.argmax(levels == level)
         return tuple(pixels.reshape(-1, 3)[first].tolist())
 
-    return Levels(name, levels, warned, colour)
+    return Levels(name, held, warned, colour)
 
 
 def _pixels(image: Image.Image, content: bytes) -> np.ndarray:
@@ -171,7 +172,8 @@ def _pixels(image: Image.Image, content: bytes) -> np.ndarray:
 def _has_16_bits(image: Image.Image, content: bytes) -> bool:
     if image.format == "PNG":
         return content[24] == 16
-    return image.format == "TIFF" and 16 in image.tag_v2.get(ExifTags.Base.BitsPerSample, ())
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    return image.format == "TIFF" and 16 in tags.get(ExifTags.Base.BitsPerSample, ())
 
 
 def _seen(pixels: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ class Reading:
     def from_row(cls, row: object) -> "Reading":
         """From an object with READING_COLUMNS as attributes."""
         name, ranges, turn = (getattr(row, column) for column in READING_COLUMNS)
-        found = [] if ranges == "none" else [tuple(map(int, r.split("-"))) for r in ranges.split()]
-        return cls(name, tuple(found), int(turn))
+        found = [] if ranges == "none" else [text.split("-") for text in ranges.split()]
+        return cls(name, tuple((int(first), int(last)) for first, last in found), int(turn))
 
 
 READING_COLUMNS = ["mask_channel", "mask_lesion", "mask_turn"]
@@ -139,7 +139,8 @@ def open_mask(
         for first, last in reading.lesion:
             where[first : last + 1] = True
         grey = levels.pixels
-        if levels.top != 255 or set(levels.present) - {0, 255} or where[0] or not where[255]:
+        plain = not set(levels.present) - {0, 255} and not where[0] and where[255]
+        if not isinstance(grey, Image.Image) or not plain:
             grey = levels.where(where)
         pixels = upright(np.asarray(grey), reading.turn) if reading.turn != 1 else None
         return Mask(
@@ -179,9 +180,10 @@ def _found(image: Image.Image, content: bytes) -> tuple[Levels, tuple[Range, ...
         if len(separate) > 2:
             raise ImageError(_too_many(levels, separate))
         if len(separate) == 2:
-            if text := _disputed(levels, *separate):
+            low, high = separate
+            if text := _disputed(levels, low, high):
                 raise ImageError(text)
-            return levels, midway(*separate, levels.top), _values(levels, separate)
+            return levels, midway(low, high, levels.top), _values(levels, separate)
         single.append((levels, separate))
     levels, separate = single[0]
     if not separate:

@@ -7,9 +7,9 @@ new ones, so that all later stages read archives and nothing else.
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from lesion.console.shown import one_line
@@ -40,7 +40,8 @@ WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 class Members(Protocol):
     """Named files in one place; `place` says where, for messages."""
 
-    place: object
+    @property
+    def place(self) -> Hashable: ...
 
     def names(self) -> list[str]:
         """The name of each file, with the folders in which it lies."""
@@ -159,7 +160,7 @@ def put(
         ImageError: a member that is to be packed is damaged.
     """
     chosen = sample_names(images, masks, limit, layout)
-    if limit == 0 and all(isinstance(source, ArchiveMembers) for source in (*images, *masks)):
+    if limit == 0 and _are_archives(images) and _are_archives(masks):
         places = dict.fromkeys(source.place for source in (*images, *masks))
         linked = {path: link(path, folder) for path in places}
         return SplitArchives(
@@ -185,19 +186,20 @@ def sample_names(
     sides = listings(images), listings(masks)
     joined = join_members(*sides, layout)
     pairs = [joined[name] for name in sample_of(list(joined), limit or len(joined))]
-    return tuple(
-        [
+
+    def chosen(side: int) -> list[list[str]]:
+        return [
             sorted(
                 [pair[side].name for pair in pairs if pair[side].place == listing.place]
                 + notes(listing, layout)
             )
             for listing in sides[side]
         ]
-        for side in (0, 1)
-    )
+
+    return chosen(0), chosen(1)
 
 
-def listings(sources: Iterable[Members]) -> list[Listing]:
+def listings(sources: Iterable[Members]) -> list[Listing[Hashable]]:
     return [Listing(source.place, source.names()) for source in sources]
 
 
@@ -245,6 +247,10 @@ def add_member(archive: ZipFile, name: str, content: bytes) -> None:
     info.create_system = 3
     info.external_attr = 0o100644 << 16
     archive.writestr(info, content)
+
+
+def _are_archives(sources: Sequence[Members]) -> TypeGuard[Sequence[ArchiveMembers]]:
+    return all(isinstance(source, ArchiveMembers) for source in sources)
 
 
 def _require_free(path: Path) -> None:

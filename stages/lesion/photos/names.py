@@ -10,11 +10,11 @@ a name apart ("a" and a diaeresis for "ä"), and the two look the same.
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from lesion.pipeline.errors import InputError
 
@@ -82,23 +82,26 @@ class Layout:
 OFFICIAL = Layout()  # of the ISIC challenges: X.jpg, X_segmentation.png
 
 
-class Listing(NamedTuple):
+Place = TypeVar("Place", bound=Hashable)
+
+
+class Listing(NamedTuple, Generic[Place]):
     """The names of all files in one place: an archive, a folder, or an address."""
 
-    place: object
+    place: Place
     names: list[str]
 
 
-class Member(NamedTuple):
+class Member(NamedTuple, Generic[Place]):
     """One of the files in a place."""
 
-    place: object
+    place: Place
     name: str
 
 
 def join_members(
-    images: Sequence[Listing], masks: Sequence[Listing], layout: Layout = OFFICIAL
-) -> dict[str, tuple[Member, Member]]:
+    images: Sequence[Listing[Place]], masks: Sequence[Listing[Place]], layout: Layout = OFFICIAL
+) -> dict[str, tuple[Member[Place], Member[Place]]]:
     """For each id, in order: its image and its mask. A place of both may hold both.
 
     Raises:
@@ -123,6 +126,7 @@ def join_members(
         if ids:
             lonely, of_masks = have[ids[0]].name, have is mask_of
             name = layout.name_of(inner_path(lonely), mask=of_masks)
+            assert name is not None  # it has an id
             raise InputError(
                 f"{_places(places)}: no {what} {lonely}, one of {len(ids)} without; "
                 f"expected {layout.file_of(name, mask=not of_masks)} in it{hint}"
@@ -171,10 +175,14 @@ def wrong_encoding(error: UnicodeDecodeError) -> str:
 
 
 def _by_id(
-    listings: Iterable[Listing], others: Iterable[Listing], layout: Layout, *, mask: bool
-) -> dict[str, Member]:
+    listings: Iterable[Listing[Place]],
+    others: Iterable[Listing[Place]],
+    layout: Layout,
+    *,
+    mask: bool,
+) -> dict[str, Member[Place]]:
     """Ids, and the members that hold their masks, or their images."""
-    members: dict[str, Member] = {}
+    members: dict[str, Member[Place]] = {}
     of_both = {listing.place for listing in others}
     for place, names in listings:
         for name in names:

@@ -99,7 +99,8 @@ def _cut_as(values: Values, known: Counter[Values]) -> tuple[Range, ...]:
     for other, _ in known.most_common():
         alike = (other.channel, other.top) == (values.channel, values.top)
         if alike and values.levels[0] in other.levels:
-            return midway(*other.levels, other.top)
+            skin, lesion = other.levels
+            return midway(skin, lesion, other.top)
     return ()
 
 

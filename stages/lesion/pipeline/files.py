@@ -108,7 +108,7 @@ def naming(part: Path, path: Path, size: int | None = None) -> Iterator[None]:
 
 def _say_room(error: OSError, part: Path, size: int | None) -> None:
     """Adds to what an error of a full disk says; `part` is what was written till then."""
-    if error.strerror != os.strerror(error.errno):
+    if error.errno is None or error.strerror != os.strerror(error.errno):
         return  # said already, where more was known
     said = [] if size is None else [f"{tqdm.format_sizeof(size, 'B')} to write"]
     with suppress(OSError):

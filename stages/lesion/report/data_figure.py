@@ -59,7 +59,9 @@ def _by_split(axes: Axes, kept: pd.DataFrame, column: str, bins: np.ndarray) -> 
         values = kept.loc[kept["split"] == split, column]
         weights = np.full(len(values), 100 / max(1, len(values)))
         colour = COLOURS[split]
-        axes.hist(values, bins, weights=weights, histtype="step", color=colour, linewidth=1.6)
+        axes.hist(
+            values, bins.tolist(), weights=weights, histtype="step", color=colour, linewidth=1.6
+        )
         axes.plot([], [], color=colour, label=f"{split}, median {values.median():.3g}")
     axes.set(xlim=(bins[0], bins[-1]), ylabel="Images of the split (%)")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.5)  # room for the legend

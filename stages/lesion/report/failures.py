@@ -1,5 +1,7 @@
 """In words, what is wrong with a prediction, and what about the image may have led to it."""
 
+from typing import Protocol
+
 LARGE = 0.25  # share of the lesion that is missed, or of the marked pixels that are skin
 HARD = {
     "size": {"small": "small lesion", "large": "large lesion"},
@@ -9,7 +11,15 @@ HARD = {
 }
 
 
-def reasons(row: object, groups: dict[str, str]) -> list[str]:
+class Counted(Protocol):
+    """Pixels of an image: rightly marked, wrongly marked, missed."""
+
+    tp: int
+    fp: int
+    fn: int
+
+
+def reasons(row: Counted, groups: dict[str, str]) -> list[str]:
     """Short phrases; `row` is of metrics/per_image.csv, `groups` of formats/groups.py."""
     marked, lesion = row.tp + row.fp, row.tp + row.fn
     found = []

@@ -4,10 +4,13 @@ That palette (https://jfly.uni-koeln.de/color/) can be told apart by readers wit
 forms of colour blindness.
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,13 +18,17 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from lesion.pipeline.files import write_bytes
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 INK = "#000000"
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#F0E442", "#666666"
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -115,10 +122,10 @@ def panels(groups: dict[str, list[Example]], note: str) -> Figure:
     # Rows as high as their pictures are at equal width, so that none stands in white.
     heights = [example.image.shape[0] / example.image.shape[1] for _, example in rows]
     with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(7.2, 2.05 * sum(heights) + 0.9), layout="constrained")
-        figure.get_layout_engine().set(
+        layout = ConstrainedLayoutEngine(
             w_pad=0.02, h_pad=0.03, wspace=0, hspace=0, rect=(0.01, 0, 0.99, 1)
         )
+        figure = Figure(figsize=(7.2, 2.05 * sum(heights) + 0.9), layout=layout)
         grid = figure.subplots(len(rows), 3, squeeze=False, height_ratios=heights)
         for axes, title in zip(grid[0], ("Input", "Ground truth", "Prediction"), strict=True):
             axes.set_title(title, fontweight="bold")
@@ -212,7 +219,7 @@ def score_distribution(scores: pd.DataFrame, note: str) -> Figure:
 
 
 def _histogram(axes: Axes, values: pd.Series, name: str, colour: str) -> None:
-    axes.hist(values, bins=np.linspace(0, 1, 41), color=colour, alpha=0.75)
+    axes.hist(values, bins=np.linspace(0, 1, 41).tolist(), color=colour, alpha=0.75)
     mean, median = values.mean(), values.median()
     axes.axvline(mean, color="black", linewidth=1.2, label=f"mean {mean:.3f}")
     axes.axvline(median, color="black", linewidth=1.2, linestyle=":", label=f"median {median:.3f}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Picture:
     prediction: np.ndarray
 
 
-def read_picture(row: object, archives: ArchiveReader, predictions: Path, longest: int) -> Picture:
+def read_picture(row: Any, archives: ArchiveReader, predictions: Path, longest: int) -> Picture:
     """The picture of a row of the arrays' index, its longer side at most `longest` pixels.
 
     Raises:

@@ -65,8 +65,10 @@ def grabcut(image: np.ndarray) -> np.ndarray:
     if start.any():
         # OpenCV's random numbers, with which GrabCut begins, are each thread's own.
         cv2.setRNGSeed(0)
-        colours, models = small[..., ::-1].copy(), np.zeros((2, 1, 65))
-        cv2.grabCut(colours, labels, None, *models, GRABCUT_ROUNDS, mode=cv2.GC_INIT_WITH_MASK)
+        colours, box = small[..., ::-1].copy(), (0, 0, 0, 0)  # of another mode
+        skin, lesion = np.zeros((2, 1, 65))
+        mode = cv2.GC_INIT_WITH_MASK
+        cv2.grabCut(colours, labels, box, skin, lesion, GRABCUT_ROUNDS, mode=mode)
         found = labels == cv2.GC_PR_FGD
     return resize_mask(
         fill_holes(largest_component(found if found.any() else start)), height, width

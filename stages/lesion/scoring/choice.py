@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,10 @@ from lesion.scoring.scores import Confusion, ImageScores
 
 if TYPE_CHECKING:
     from lesion.parameters.evaluate import EvaluateParams
+    from lesion.parameters.model import Auto
 
 AUTO = "auto"
+Option = TypeVar("Option", bool, float)
 COMPARED = ("dice", "iou", "thresholded_iou")
 START = 0.5  # the threshold that others are held against
 _GRID = [step / 20 for step in range(1, 20)]
@@ -55,7 +57,7 @@ def choose(
 ) -> Choice:
     """`maps` are the probabilities, N×S×S, of the N `originals`, for each of `views`."""
     free = knobs.threshold == AUTO
-    start = START if free else knobs.threshold
+    start = START if isinstance(knobs.threshold, str) else knobs.threshold
     swept = sweeps(maps, originals, sorted({*_GRID, start}), workers)
 
     flips = {view: swept[view][start] for view in maps}
@@ -95,11 +97,11 @@ def choose(
     )
 
 
-def _options(value: bool | str) -> list[bool]:
-    return [False, True] if value == AUTO else [value]
+def _options(value: bool | Auto) -> list[bool]:
+    return [value] if isinstance(value, bool) else [False, True]
 
 
-def _best(options: dict[object, pd.DataFrame]) -> object:
+def _best(options: dict[Option, pd.DataFrame]) -> Option:
     """The option of the highest mean Jaccard index, or the first if the gain may be chance.
 
     It may be, of images that are too few for an interval.
@@ -161,7 +163,7 @@ def tidyings(
     rules: Rules, maps: np.ndarray, originals: Originals, workers: int = 0
 ) -> dict[tuple[bool, bool], pd.DataFrame]:
     """Scores (COMPARED) by whether the largest component is taken, and holes are filled."""
-    variants = list(product([False, True], repeat=2))
+    variants = list(product([False, True], [False, True]))
 
     def count(row: int) -> list[Confusion]:
         truth = originals.truth(row)

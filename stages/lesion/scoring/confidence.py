@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import scipy  # loads its parts where they are used
-from numpy.typing import ArrayLike
 
 from lesion.scoring.scores import LEAST_JACCARD
 
 REVIEWED = 0.1  # share of the images, those of least confidence, that somebody would look at
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class NoLesion:
         odds, slope = np.exp(found.x[0]), found.x[1]
         return cls(float(f"{odds:.3g}"), float(f"{slope:.3g}"))
 
-    def probability(self, highest: ArrayLike) -> ArrayLike:
+    def probability(self, highest: Numbers) -> Numbers:
         """Of one image or of N, in [0, 1]; `highest` in (0, 1)."""
         odds = self.odds * ((1 - highest) / highest) ** self.slope
         return odds / (1 + odds)

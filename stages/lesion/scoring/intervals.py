@@ -30,10 +30,10 @@ def means(
     """
     numbers = values.to_numpy(float)
     mean = numbers.mean(axis=0)
-    lowest, highest = (np.full_like(mean, end) for end in (lowest, highest))
-    either = ((numbers == lowest) | (numbers == highest)).all(axis=0)
-    either &= np.isfinite(highest - lowest)
-    return _table(values.columns, mean, numbers - mean, either, lowest, highest)
+    least, most = (np.full_like(mean, end) for end in (lowest, highest))
+    either = ((numbers == least) | (numbers == most)).all(axis=0)
+    either &= np.isfinite(most - least)
+    return _table(values.columns, mean, numbers - mean, either, least, most)
 
 
 def ratios(parts: pd.DataFrame, wholes: pd.DataFrame) -> pd.DataFrame:

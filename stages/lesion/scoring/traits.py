@@ -143,7 +143,7 @@ def hairs(image: np.ndarray) -> np.ndarray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (most, most))
     darker = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, disc)
     dark = (darker >= HAIR_DARKER).view(np.uint8)
-    found = np.zeros_like(dark)
+    found: np.ndarray = np.zeros_like(dark)
     for line in _lines(round(HAIR_LENGTH * side) | 1):
         found |= cv2.morphologyEx(dark, cv2.MORPH_OPEN, line)
     hair = (found > 0) & ~dilate(black_corners(image), HAIR_WIDTH / 2)

@@ -32,8 +32,8 @@ def tracking_address() -> str:
     throws away afterwards.
     """
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{STORE}"
-    if file := sqlite_file(address):
-        before, _, query = _SQLITE.fullmatch(address).groups()
+    if (file := sqlite_file(address)) and (found := _SQLITE.fullmatch(address)):
+        before, _, query = found.groups()
         return f"{_driven(before, file)}{_escaped(file)}{query}"
     if is_folder(address):
         path = url2pathname(re.sub("^file:(//)?", "", address))

@@ -57,6 +57,7 @@ class Courier:
         if (process := self._process) is None:
             return
         try:
+            assert process.stdin is not None  # a pipe
             with suppress(BrokenPipeError):
                 process.stdin.write(f"{time.monotonic()} {patience} {most}\n".encode())
                 process.stdin.flush()

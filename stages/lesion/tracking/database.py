@@ -77,7 +77,7 @@ def prepare(address: str, make: bool) -> None:
         # Where this fails, MLflow would try for minutes.
         inspect(create_engine(url, poolclass=NullPool)).get_table_names()
     except ModuleNotFoundError as error:
-        package = DRIVERS.get(error.name, error.name)
+        package = DRIVERS.get(str(error.name), error.name)
         raise InputError(
             f"the driver of this database is not installed: pip install '{package}'"
         ) from None

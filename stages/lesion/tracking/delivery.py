@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
@@ -57,7 +58,7 @@ def deliver_all() -> None:
     """
     with suppress(OSError):
         tidy()
-    errors = {}
+    errors: dict[Path, Exception] = {}
     opener = _once_for_each_experiment()
     for ended in (False, True):
         for entry in entries():
@@ -81,7 +82,7 @@ def deliver_all() -> None:
 
 def _once_for_each_experiment() -> Opener:
     """Opens the store; where that has failed, at once: a server that is down is waited for once."""
-    failed = {}
+    failed: dict[frozenset[tuple[str, str]], InputError] = {}
 
     def opened(wanted: Wanted) -> tuple[MlflowClient, str]:
         key = frozenset(wanted.items())
@@ -243,7 +244,8 @@ class Delivery:
         refused = self.sent.get("refused", [])
         things = [thing for thing in things if [kind, thing.key] not in refused]
         try:
-            self.client.log_batch(self.sent["run"], **{kind: things})
+            batch: dict[str, Any] = {kind: things}
+            self.client.log_batch(self.sent["run"], **batch)
         except MlflowException as error:
             # What lies between here and a server may refuse for reasons of its own.
             by_mlflow = isinstance(error, RestException) or not self.over_network

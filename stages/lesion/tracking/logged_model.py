@@ -74,7 +74,8 @@ def _can_be_loaded(client: MlflowClient, model: LoggedModel) -> bool:
 
 
 def _is_output(model: LoggedModel, run: Run) -> bool:
-    return model.model_id in {output.model_id for output in run.outputs.model_outputs}
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return model.model_id in {output.model_id for output in outputs}
 
 
 def _save(weights: Path, folder: Path, model: LoggedModel) -> None:

@@ -33,7 +33,7 @@ class Machine:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + SAMPLING
-        values = {}
+        values: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.collect_metrics()
             values |= {f"system/{k}": v for k, v in monitor.aggregate_metrics().items()}

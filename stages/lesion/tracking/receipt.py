@@ -7,7 +7,7 @@ store may be put back to what it was before.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,12 @@ def missing(
         return
     if run.info.status != status(events):
         yield "end", str(status(events))
-    has = {
+    datasets = run.inputs.dataset_inputs if run.inputs else []
+    has: dict[str, Container[str]] = {
         "params": run.data.params,
         "tags": run.data.tags,
         "metrics": run.data.metrics,
-        "dataset": {use.dataset.name for use in run.inputs.dataset_inputs},
+        "dataset": {use.dataset.name for use in datasets},
     }
     for kind, name in dict.fromkeys(_names(events)):
         if name not in has[kind]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from lesion.formats.fingerprint import md5
 from lesion.formats.header import WEIGHTS_FILE
@@ -68,7 +69,7 @@ def _flat(values: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield prefix + name, value
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return type(value) in (int, float)
 
 

@@ -38,7 +38,7 @@ class Run:
     def __init__(self, name: str, logged: bool = False, required: bool = False) -> None:
         self.works = True
         self.required = required
-        self.entry: Entry | None = None
+        self._entry: Entry | None = None
         self.logged = -1
         self._attempt(self._open, name, logged)
 
@@ -46,10 +46,15 @@ class Run:
         if logged and not is_unfinished(name):
             self.works = False  # nothing is to be added
             return
-        self.entry = Entry.open(name)
+        self._entry = Entry.open(name)
         # A training that starts anew logs the steps again that it had logged before it was killed.
         steps = [event["step"] or 0 for event in self.entry.events() if event["event"] == "metrics"]
         self.logged = max(steps, default=-1)
+
+    @property
+    def entry(self) -> Entry:
+        assert self._entry is not None  # it has been opened where the run works
+        return self._entry
 
     def params(self, values: dict[str, Any]) -> None:
         """Parameters; of one that the run has already, the first value stays."""
@@ -123,8 +128,9 @@ def result(model_hash: str, result_hash: str) -> Iterator[Run]:
     Raises:
         InputError: it cannot be written down, on a full disk for instance.
     """
-    hashes = {"model_hash": model_hash, "result_hash": result_hash}
-    with _spooled(result_hash[:16], "result", {}, **hashes) as run:
+    with _spooled(
+        result_hash[:16], "result", {}, model_hash=model_hash, result_hash=result_hash
+    ) as run:
         yield run
 
 

@@ -275,7 +275,7 @@ class Entry:
             )
 
 
-def _parsed(content: bytes) -> Iterator[object]:
+def _parsed(content: bytes) -> Iterator[Any]:
     for line in content.split(b"\n"):
         # Cut by a kill or a full disk, or zeros after a power cut.
         with suppress(ValueError, RecursionError):

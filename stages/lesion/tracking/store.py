@@ -89,7 +89,7 @@ def _hush() -> None:
     ):
         logging.getLogger(name).setLevel(logging.ERROR)
     own = [handler for name in ("", "mlflow") for handler in logging.getLogger(name).handlers]
-    for handler in (*own, logging.lastResort):
+    for handler in filter(None, (*own, logging.lastResort)):
         handler.addFilter(_REDACTION)
 
 
@@ -107,13 +107,15 @@ def wanted_experiment() -> dict[str, str]:
 
 def _experiment(client: MlflowClient, wanted: dict[str, str], make: bool) -> str:
     name, number = wanted.get("name"), wanted.get("id")
-    found = client.get_experiment_by_name(name) if name else _with_number(client, number)
+    found = client.get_experiment_by_name(name) if name else _with_number(client, wanted["id"])
     if found is None:
         if number:
             raise NoExperiment(f"no experiment {number} in it; MLFLOW_EXPERIMENT_ID names another")
         if not make:
             raise InputError(f"no experiment {name} in it; MLFLOW_EXPERIMENT_NAME names another")
-        made = client.create_experiment(name, **database.new_experiment(client.tracking_uri))
+        made = client.create_experiment(
+            wanted["name"], **database.new_experiment(client.tracking_uri)
+        )
         return answered(made)
     if number not in (None, answered(found.experiment_id)):
         raise NoExperiment(

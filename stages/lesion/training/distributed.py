@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Process:
         """Whether `flag` is set in one of the processes; the same answer in all."""
         return bool(self.total(torch.tensor(int(flag)))) if self.count > 1 else flag
 
-    def from_first(self, value: object) -> object:
+    def from_first(self, value: Value) -> Value:
         """What process 0 has as `value`."""
         if self.count == 1:
             return value
@@ -95,6 +98,12 @@ class WholeBatchNorm(nn.BatchNorm2d):
 
     torch.nn.SyncBatchNorm does the same, on GPUs only.
     """
+
+    # Never None in a layer that keeps statistics, with a momentum.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

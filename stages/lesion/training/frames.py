@@ -51,5 +51,5 @@ class Frames:
         """Whether any of them leaves a part of its square black."""
         return bool((self.boxes[:, 1] < 1).any())
 
-    def __getitem__(self, rows: np.ndarray | slice) -> Frames:
+    def __getitem__(self, rows: np.ndarray | slice | Sequence[int]) -> Frames:
         return Frames(self.boxes[rows], self.aspects[rows])

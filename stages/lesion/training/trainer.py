@@ -82,7 +82,7 @@ class Trainer:
         self._check_input()
 
         torch.manual_seed(params.seed)
-        self.model = build_model(params, imagenet).to(device, memory_format=torch.channels_last)
+        self.model = build_model(params, imagenet).to(device).to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._averages = paired(self.averaged, self.model, torch.is_floating_point)
         # BatchNorm's count of batches.
@@ -103,8 +103,8 @@ class Trainer:
             bars=train.frames is not None and train.frames.have_bars,
         )
 
-        self._gradients = self._compute_gradients
-        self._score = partial(score_batch, self.averaged, params)
+        self._gradients: Callable[..., Tensor] = self._compute_gradients
+        self._score: Callable[..., Tensor] = partial(score_batch, self.averaged, params)
         if device.type == "cuda" and process.count == 1:
             self._gradients, self._score = Recorded(self._gradients), Recorded(self._score)
 

@@ -3,6 +3,7 @@
 import base64
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -64,10 +65,15 @@ def outline(mask: np.ndarray, height: int, width: int) -> str:
     is lesion, between the pixels' centres, so that it is smooth and no half pixel off, as those of
     `cv2.findContours`, which go through the centres, are.
     """
-    levels = cv2.resize(255 * mask.view(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    levels: np.ndarray = cv2.resize(
+        255 * mask.view(np.uint8), (width, height), interpolation=cv2.INTER_AREA
+    )
     levels = np.pad(levels, 1)  # closes the line at the image's edge
     parts = []
-    for line in contour_generator(z=levels).lines(127.5):
+    lines = cast(
+        list[np.ndarray], contour_generator(z=levels).lines(127.5)
+    )  # unless told otherwise
+    for line in lines:
         line = cv2.approxPolyDP(line.astype(np.float32), TOLERANCE, closed=True)[:, 0]
         points = np.rint((line - 0.5) * UNITS).astype(int)
         if len(points) < 3:

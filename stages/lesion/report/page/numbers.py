@@ -156,8 +156,8 @@ def panels(scores: pd.DataFrame) -> list[Panel]:
             groups.setdefault(trait, {})[value] = estimate
         whole = rows.get((split, ALL, NETWORK, name))
         overall = _estimate(whole, score, axis) if whole else None
-        ends = tuple(f"{end:.{0 if score.pixels else 1}f}" for end in axis)
-        found.append(Panel(name, score, ends, overall, groups))
+        start, end = (f"{place:.{0 if score.pixels else 1}f}" for place in axis)
+        found.append(Panel(name, score, (start, end), overall, groups))
     return found
 
 
