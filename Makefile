@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro repository doctor test test-all lint sample mlflow experiments
+.PHONY: repro repository doctor test test-fast test-all lint sample mlflow experiments
 
 repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
@@ -18,6 +18,9 @@ doctor: $(VENV)/installed  ## mend what a kill or a full disk left, where DVC sa
 
 test: $(VENV)/installed repository  ## run the tests, among them the whole pipeline in a fresh clone
 	python -m pytest
+
+test-fast: $(VENV)/installed  ## run the tests that take a minute together, for each save
+	python -m pytest -m "not slow and not long"
 
 test-all: $(VENV)/installed repository  ## also the tests that take minutes
 	python -m pytest -m ""

@@ -1,20 +1,40 @@
+from __future__ import annotations
+
+import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 
 from lesion.synthetic import lesion_image, write_archives
-from lesion.training.batches import Split
 from project import SMALL, clone, run, set_params
 
+if TYPE_CHECKING:
+    from lesion.training.batches import Split
+
 ROOT = Path(__file__).resolve().parents[1]
+LONG = re.compile(r"^pytestmark = \[?pytest\.mark\.long\b", re.M)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of long tests is not even imported where they are left out: that alone takes long."""
+    if "not long" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return bool(LONG.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of whole stages and pipelines, which take longest, come first: so no core idles."""
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
+    import torch  # not by the process that only hands out the tests
+
     torch.set_num_threads(1)
 
 
@@ -69,6 +89,8 @@ def validation_split() -> Split:
 
 
 def synthetic_split(count: int, first_seed: int, side: int = 32) -> Split:
+    from lesion.training.batches import Split
+
     pairs = [lesion_image(first_seed + i, side, side) for i in range(count)]
     masks = np.stack([mask for _, mask in pairs])
     ids = [f"ISIC_{first_seed + i:07}" for i in range(count)]

@@ -19,6 +19,8 @@ from lesion.console import cli
 from lesion.synthetic import write_archives
 from project import copy_of_stages, run, set_params
 
+pytestmark = pytest.mark.long
+
 IMAGES = "ISIC2018_Task1-2_Training_Input"
 MASKS = "ISIC2018_Task1_Training_GroundTruth"
 FIRST = "ISIC_9000000"

@@ -24,6 +24,8 @@ from lesion.scoring.traits import Traits
 from lesion.synthetic import lesion_image
 from project import ROOT, set_params
 
+pytestmark = pytest.mark.long
+
 TABLE = Path("metrics/baselines.csv")
 
 

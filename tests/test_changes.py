@@ -11,6 +11,8 @@ from dvc.repo import Repo
 from modules import ROOMS
 from project import ROOT, copy, set_params
 
+pytestmark = pytest.mark.long
+
 STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot", "record")
 # A parameter of each stage that has some, and another value of it.
 PARAMETERS = {

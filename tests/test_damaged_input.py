@@ -20,7 +20,7 @@ from damaged_input import (
 )
 
 # In a stage they are not shown, but pytest resets which are.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 ALL = [*IDS, "ISIC_0000004", "ISIC_0000005"]
 

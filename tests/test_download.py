@@ -17,6 +17,8 @@ from lesion.photos.archives import find_archives, find_pairs
 from lesion.pipeline.errors import InputError
 from project import copy_of_stages, run, set_params
 
+pytestmark = pytest.mark.long
+
 ARCHIVES = [
     f"ISIC2018_Task1{kind.format(split)}.zip"
     for split in ("Training", "Validation", "Test")

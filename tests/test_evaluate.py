@@ -40,6 +40,8 @@ from lesion.training.batches import Split
 from lesion.training.trainer import Trainer
 from project import copy_of_stages, environment, set_params
 
+pytestmark = pytest.mark.long
+
 SIDE = 32
 SIZES = [(40, 60), (61, 45), (33, 97), (128, 128), (29, 31)]
 SCORES = {  # the official scorer's names

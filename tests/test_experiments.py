@@ -17,6 +17,8 @@ from lesion.formats.fingerprint import md5
 from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import all_runs
 
+pytestmark = pytest.mark.long
+
 # None of them is what `base` has, for which nothing would have to run.
 SWEEPS = [
     pytest.param(("1e-3,3e-3", "4,8"), marks=pytest.mark.slow),
@@ -296,7 +298,7 @@ def test_the_pipeline_runs_from_any_folder(base, tmp_path):
 
 @pytest.fixture(scope="module")
 def inside(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as a folder of a larger repository, with an experiment in a temporary copy."""
+    """The project as a folder of a larger repository, with two experiments in temporary copies."""
     larger = tmp_path_factory.mktemp("larger")
     shutil.copytree(base, larger / "lesions", symlinks=True, ignore=shutil.ignore_patterns(".git"))
     (larger / "README").write_text("Of somebody else.\n", encoding="utf-8")
@@ -305,16 +307,20 @@ def inside(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(larger, "git", "commit", "--quiet", "--message", "All")
     folder = larger / "lesions"
     run(folder, "dvc", "exp", "run", "--temp", "--name", "apart", "-S", "panel_images=1")
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "other", "-S", "panel_images=3")
     return folder
 
 
+@pytest.mark.slow
 def test_in_a_larger_repository_experiments_and_runs_lead_to_each_other(inside):
-    ((name, logged),) = runs(inside).items()
-    there = run(inside, "python", "tools/find_run.py", name).stdout
-    assert there == run(inside, "python", "tools/find_run.py", logged.info.run_id).stdout
-    assert there.startswith(f"run         {logged.info.run_id}  apart  FINISHED\nexperiment  ")
+    assert runs(inside).keys() == {"apart", "other"}
+    for name, logged in runs(inside).items():
+        there = run(inside, "python", "tools/find_run.py", name).stdout
+        assert there == run(inside, "python", "tools/find_run.py", logged.info.run_id).stdout
+        assert there.startswith(f"run         {logged.info.run_id}  {name}  FINISHED\nexperiment  ")
 
 
+@pytest.mark.slow
 def test_in_a_larger_repository_the_champion_is_found_under_its_folders_name(inside, tmp_path):
     said = run(inside, "python", "tools/champion.py", "apart").stdout
     assert said.startswith("version 1 is the first champion; tagged commit ")
@@ -325,6 +331,7 @@ def test_in_a_larger_repository_the_champion_is_found_under_its_folders_name(ins
     assert md5(tmp_path / "weights") == runs(inside)["apart"].data.tags["model_hash"]
 
 
+@pytest.mark.slow
 def test_the_pages_code_loads_the_champion_from_anywhere_and_leaves_nothing(inside, tmp_path):
     run(inside, "python", "tools/champion.py", "apart")
     page = (ROOT / "docs/tracking.md").read_text(encoding="utf-8")
@@ -336,6 +343,7 @@ def test_the_pages_code_loads_the_champion_from_anywhere_and_leaves_nothing(insi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_in_a_larger_repository_results_are_compared_and_drawn(inside, tmp_path):
     said = run(inside.parent, "python", "lesions/tools/compare.py", "main", "apart").stdout
     assert "| dice | " in said and "+0.0000" in said
@@ -351,6 +359,7 @@ def test_in_a_larger_repository_a_run_can_be_made_again(inside):
     assert f"reproduced: model {logged.data.tags['model_hash']}" in said
 
 
+@pytest.mark.slow
 def test_make_shows_of_experiments_what_differs_and_three_scores(inside):
     (inside / ".venv").mkdir(exist_ok=True)
     (inside / ".venv/installed").touch()
@@ -358,4 +367,4 @@ def test_make_shows_of_experiments_what_differs_and_three_scores(inside):
     head, *rows = said.splitlines()
     columns = ["Experiment", "rev", "typ", "validation.iou", "test.dice", "test.iou"]
     assert head.split(",") == [*columns, "panel_images"]
-    assert {row.split(",")[0] for row in rows} == {"", "apart"}
+    assert {row.split(",")[0] for row in rows} == {"", "apart", "other"}

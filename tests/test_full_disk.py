@@ -4,11 +4,15 @@ import pytest
 
 from full_disk import CASES, PLACES, namespace, outcomes
 
-pytestmark = pytest.mark.skipif(namespace() is None, reason="this user may not mount")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(namespace() is None, reason="this user may not mount"),
+]
 
 QUICK = ("download", "download of a sample", "preprocess", "encoder with weights", "evaluate")
 
 
+@pytest.mark.slow
 def test_quick_stages_hold_with_little_room_or_none():
     found = outcomes("--free", "0", "6", "--cases", *QUICK)
     assert len(found) == 2 * len(QUICK)

@@ -10,7 +10,10 @@ import pytest
 from lesion.synthetic import write_archives
 from project import clone, copy, environment, run, set_params, wait_for
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
+OTHER_PLACES = ("untracked", "linked", "elsewhere")
 
 
 @pytest.fixture
@@ -118,7 +121,9 @@ def test_ones_own_data_are_a_folder_that_the_parameter_names_however_it_is_run(
         assert json.loads(shown)["pairs"] == 12
 
 
-@pytest.mark.parametrize("place", ["added", "untracked", "linked", "elsewhere"])
+@pytest.mark.parametrize(
+    "place", ["added", *(pytest.param(p, marks=pytest.mark.slow) for p in OTHER_PLACES)]
+)
 def test_a_change_in_the_named_folder_is_seen(project: Path, place: str) -> None:
     name, folder = "data/mine", project / "data/mine"
     if place == "added":

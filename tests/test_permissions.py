@@ -11,6 +11,8 @@ import pytest
 from full_disk import namespace
 from project import copy_of_stages, environment, set_params
 
+pytestmark = pytest.mark.long
+
 STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot", "record")
 # A user of this number, without rights beyond those of the files; nobody has given it a name.
 NAMELESS = ("unshare", "--user", "--map-user=54321")

@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 
 from project import clone, copy, copy_of_stages, environment, run, set_params
 
+pytestmark = pytest.mark.long
+
 SLOW = ("-S", "epochs=4", "-S", "lr=1e-5")
 
 
@@ -31,6 +33,15 @@ def slow(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small project in which one experiment has run."""
     folder = copy(base, tmp_path_factory.mktemp("slow"))
     run(folder, "dvc", "exp", "run", *SLOW, "--name", "slow")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def strict(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project in which an experiment has run that trains nothing anew."""
+    folder = copy(base, tmp_path_factory.mktemp("strict"))
+    said = run(folder, "dvc", "exp", "run", "-S", "threshold=0.9", "--name", "strict").stdout
+    assert "Stage 'train' didn't change, skipping" in said
     return folder
 
 
@@ -149,26 +160,35 @@ def test_experiments_in_the_workspace_and_apart_change_the_result_and_are_listed
     assert runs.loc["fast", "DVC_EXP_NAME"] == "fast"
 
 
-def test_two_revisions_are_compared_image_by_image(slow: Path, tmp_path: Path) -> None:
+def test_an_experiment_leads_to_its_run_and_becomes_the_champion(strict: Path) -> None:
+    there = run(strict, "python", "tools/find_run.py", "strict").stdout
+    assert "  strict  FINISHED\nexperiment  " in there
+    run_id = there.split()[1]
+    assert run(strict, "python", "tools/find_run.py", run_id).stdout == there
+    said = run(strict, "python", "tools/champion.py", "strict").stdout
+    assert said.startswith("version 1 is the first champion; tagged commit ")
+
+
+def test_two_revisions_are_compared_image_by_image(strict: Path, tmp_path: Path) -> None:
     table = tmp_path / "images.csv"
-    said = run(slow, "python", "tools/compare.py", "main", "slow", "--csv", str(table)).stdout
-    theirs = json.loads(run(slow, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
-    change = evaluation(slow)["test"]["dice"] - theirs["dice"]
+    said = run(strict, "python", "tools/compare.py", "main", "strict", "--csv", str(table)).stdout
+    theirs = json.loads(run(strict, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
+    change = evaluation(strict)["test"]["dice"] - theirs["dice"]
     assert said.startswith("16 test images\n") and f" | {change:+.4f} | " in said
     images = pd.read_csv(table)
     assert images["dice_difference"].is_monotonic_increasing
     assert images["dice_difference"].mean() == pytest.approx(change, abs=1e-5)
-    refused = run(slow, "python", "tools/compare.py", "nowhere", status=1).stderr
+    refused = run(strict, "python", "tools/compare.py", "nowhere", status=1).stderr
     assert refused.startswith("compare: nowhere: no experiment, branch, tag or commit")
 
 
-def test_metrics_diff_compares_branches(slow: Path) -> None:
-    run(slow, "dvc", "exp", "apply", "slow")
-    run(slow, "git", "checkout", "--quiet", "-b", "slow-branch")
-    run(slow, "git", "commit", "--quiet", "--all", "--message", "Learn more slowly")
-    ours = evaluation(slow)["test"]
-    theirs = json.loads(run(slow, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
-    diff = json.loads(run(slow, "dvc", "metrics", "diff", "main", "--json").stdout)
+def test_metrics_diff_compares_branches(strict: Path) -> None:
+    run(strict, "dvc", "exp", "apply", "strict")
+    run(strict, "git", "checkout", "--quiet", "-b", "strict-branch")
+    run(strict, "git", "commit", "--quiet", "--all", "--message", "Mark what is certain alone")
+    ours = evaluation(strict)["test"]
+    theirs = json.loads(run(strict, "git", "show", "main:metrics/evaluation.json").stdout)["test"]
+    diff = json.loads(run(strict, "dvc", "metrics", "diff", "main", "--json").stdout)
     changes = diff["metrics/evaluation.json"]
     for name in ("dice", "iou"):
         assert changes[f"test.{name}"]["new"] == ours[name]

@@ -27,6 +27,8 @@ from lesion.scoring.scores import Confusion
 from lesion.synthetic import lesion_image
 from project import ROOT, set_params
 
+pytestmark = pytest.mark.long
+
 NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
 

@@ -19,9 +19,10 @@ from lesion.scoring.scores import Confusion
 
 ISIC = Path(__file__).resolve().parents[2] / "shared/isic2018"
 
-pytestmark = pytest.mark.skipif(
-    not ISIC.is_dir(), reason="ISIC 2018 images are not beside this checkout"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not ISIC.is_dir(), reason="ISIC 2018 images are not beside this checkout"),
+]
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ from servers import (
     s3_server,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_a_training_has_everything_in_the_end(base, tmp_path):

@@ -40,6 +40,8 @@ from lesion.training.trainer import Trainer
 from lesion.upkeep import finished
 from project import copy_of_stages, environment, run, set_params, wait_for
 
+pytestmark = pytest.mark.long
+
 RESULTS = ("model/unet.safetensors", "metrics/train.json", "metrics/history.csv")
 STEPS = 12  # in 3 epochs of 4
 Stage = Callable[..., SimpleNamespace]

@@ -7,9 +7,13 @@ dependencies: here they are replaced by ones that show, check and write down not
 import shutil
 from pathlib import Path
 
+import pytest
+
 from lesion.formats.fingerprint import DECIDES_NOTHING
 from modules import LESION, all_imported, imported, room
 from project import ROOT, copy, run
+
+pytestmark = pytest.mark.long
 
 STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot")
 OUTPUTS = ("raw", "arrays", "pretrained", "model", "predictions", "plots", "metrics")
@@ -99,7 +103,7 @@ def contents(project: Path) -> dict[str, bytes]:
 
 def test_outputs_are_the_same_where_nothing_is_shown_checked_or_written_down(base, tmp_path):
     project = copy(base, tmp_path)
-    for name in OUTPUTS:
+    for name in (*OUTPUTS, "mlspool"):
         shutil.rmtree(project / name)
     for name, code in SILENT.items():
         (project / "stages/lesion" / name).write_text(code)

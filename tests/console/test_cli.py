@@ -13,6 +13,8 @@ from lesion.console.cli import in_project
 from lesion.pipeline.errors import InputError
 from project import ROOT, copy_of_stages, environment, set_params
 
+pytestmark = pytest.mark.long
+
 ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
 TOOLS = sorted((ROOT / "tools").glob("*.py"))

@@ -31,6 +31,8 @@ from lesion.fetching.transfer import CHUNK
 from lesion.pipeline.errors import InputError
 from project import ROOT, environment
 
+pytestmark = pytest.mark.long
+
 A, B = "images.zip", "masks.zip"
 SIZE = 400_000
 WAIT = 20  # seconds until a test gives up; none is waited for in a test that passes

@@ -26,6 +26,8 @@ from lesion.pipeline.errors import InputError
 from lesion.synthetic import lesion_image
 from project import SMALL, copy_of_stages, set_params
 
+pytestmark = pytest.mark.long
+
 
 def encoded(array: np.ndarray, kind: str) -> bytes:
     buffer = io.BytesIO()

@@ -16,6 +16,8 @@ from lesion.fetching.transfer import Stopped
 from lesion.photos import archives
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 NAME = "images.zip"
 TOP = "ISIC2018_Task1-2_Training_Input"
 COUNT, SIZE = 60, 5_000

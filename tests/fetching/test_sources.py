@@ -20,6 +20,8 @@ from lesion.photos.members import ArchiveMembers, FolderMembers
 from lesion.pipeline.errors import InputError
 from project import without_utf8_flag
 
+pytestmark = pytest.mark.long
+
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 A, B = f"{IMAGES}.zip", f"{MASKS}.zip"
 COUNT, IMAGE_BYTES, MASK_BYTES = 150, 28_000, 1_000

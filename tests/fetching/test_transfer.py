@@ -17,6 +17,8 @@ from archive_server import Fault, Server, serving
 from lesion.fetching.transfer import CHUNK, Part, Stopped, Version, download, remote_size
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 NAME = "a.zip"
 SIZE = 300_000
 CONTENT = np.random.default_rng(0).bytes(SIZE)

@@ -125,8 +125,9 @@ def package(tmp_path, root) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_script_and_the_rooms_that_it_uses_count_and_those_that_only_watch_do_not(package):
-    imports = "import lesion.console.progress, lesion.network.inputs"
+    imports = "import lesion.console.progress, lesion.photos.names"
     seen = [printed(package, imports)]
 
     def fingerprint_with(name: str) -> str:
@@ -136,7 +137,7 @@ def test_the_script_and_the_rooms_that_it_uses_count_and_those_that_only_watch_d
 
     for name in ("console/progress.py", "scoring/scores.py"):
         assert fingerprint_with(name) == seen[0], name
-    for name in ("__init__.py", "formats/tables.py", "network/inputs.py"):
+    for name in ("__init__.py", "formats/tables.py", "photos/names.py"):
         seen.append(fingerprint_with(name))
     seen.append(printed(package, imports, tail="x = 1\n"))
     assert len(set(seen)) == 5

@@ -12,6 +12,8 @@ from lesion.network import device
 from lesion.network.device import arithmetic, autocast, has_bfloat16, memory_named, prepare
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 
 
@@ -35,9 +37,9 @@ def test_as_many_threads_as_are_asked_for_and_0_leaves_them_to_torch(threads, ex
     ("stage", "own", "expected"),
     [
         ("train", {}, 0),
-        ("evaluate", {}, 0),
-        ("train", {"GOMP_SPINCOUNT": "77"}, 77),
-        ("train", {"OMP_WAIT_POLICY": "ACTIVE"}, 30_000_000_000),
+        ("evaluate", {"OMP_WAIT_POLICY": "ACTIVE"}, 30_000_000_000),
+        pytest.param("evaluate", {}, 0, marks=pytest.mark.slow),
+        pytest.param("train", {"GOMP_SPINCOUNT": "77"}, 77, marks=pytest.mark.slow),
     ],
     ids=str,
 )

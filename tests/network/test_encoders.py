@@ -11,6 +11,8 @@ from lesion.network.encoders import TorchvisionEncoder
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 NAMES = ENCODERS[1:]
 CHANNELS = {
     "mobilenet_v2": {1: 16, 2: 24, 3: 32, 4: 96, 5: 320},

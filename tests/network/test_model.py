@@ -11,6 +11,8 @@ from lesion.network.model import build_model
 from lesion.network.unet import ContractingPath
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Architecture:

@@ -69,6 +69,7 @@ def test_loaded_network_gives_the_same_logits_and_is_ready_to_predict(path, netw
     torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("encoder", "depth"), [("mobilenet_v2", 5), ("resnet18", 3)])
 def test_a_network_with_an_encoder_is_loaded_without_its_imagenet_weights(
     tmp_path, monkeypatch, encoder, depth
@@ -257,6 +258,7 @@ def test_imagenet_weights_are_as_they_were_saved(tmp_path):
     assert all(torch.equal(loaded[name], state[name]) for name in state) and len(loaded) == 2
 
 
+@pytest.mark.long
 def test_damage_anywhere_in_the_header_is_refused_or_harmless_and_never_crashes(path, network):
     content = path.read_bytes()
     size = 8 + int.from_bytes(content[:8], "little")

@@ -12,6 +12,8 @@ from lesion.parameters.train import TrainParams
 from lesion.parameters.whole import ALL_STAGES
 from lesion.pipeline.errors import InputError
 
+pytestmark = pytest.mark.long
+
 NUMBERS = ["image_size", "width", "depth", "epochs", "batch_size", "panel_images"]
 SEEDS = ["seed", "split_seed", "threads"]
 SHARES = ["val_fraction", "test_fraction", "max_rejected", "average_decay"]

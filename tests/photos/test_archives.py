@@ -388,6 +388,7 @@ def little_memory() -> Iterator[None]:
         tracemalloc.stop()
 
 
+@pytest.mark.long
 @every_method
 def test_a_member_that_says_too_little_takes_no_more_memory_than_it_says(tmp_path, method):
     path = write_liar(tmp_path / "a.zip", "A.jpg", method)
@@ -397,6 +398,7 @@ def test_a_member_that_says_too_little_takes_no_more_memory_than_it_says(tmp_pat
         assert "A.jpg" in damage(path)
 
 
+@pytest.mark.long
 @every_method
 def test_an_attribution_that_says_too_little_takes_no_memory(tmp_path, method):
     write_pair(tmp_path, ["A.jpg"], ["A_segmentation.png"])

@@ -12,6 +12,8 @@ from lesion.photos.duplicates import NEAR, NearPairs, least_for_hash, near_pairs
 from lesion.photos.images import decode_image
 from lesion.synthetic import lesion_image
 
+pytestmark = pytest.mark.long
+
 SHAPE = (240, 320)
 
 
@@ -72,6 +74,7 @@ def test_a_turned_or_mirrored_photograph_is_not_claimed_to_be_near(photographs, 
         assert pairs.count == 2 and len(pairs.first) == 0
 
 
+@pytest.mark.long
 def test_no_two_of_150_different_photographs_are_near():
     pairs = near_pairs([hash_of(lesion_image(seed, 96, 128)[0]) for seed in range(150)])
     assert pairs.count == 150 and len(pairs.first) == 0

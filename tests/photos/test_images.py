@@ -528,6 +528,7 @@ def test_a_box_of_grey_levels_is_resized_as_if_it_were_cut_out_first(photograph,
     assert np.array_equal(resized, resize_levels(inside, *size))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(16, 16), (33, 33), (64, 64)])
 @pytest.mark.parametrize("shape", [(450, 600), (333, 500)])
 def test_at_any_scale_a_new_mask_pixel_errs_only_where_about_half_of_it_was_lesion(shape, size):

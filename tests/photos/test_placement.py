@@ -21,6 +21,8 @@ from lesion.photos.placement import (
 from lesion.scoring.scores import Confusion
 from lesion.synthetic import lesion_image
 
+pytestmark = pytest.mark.long
+
 POLICIES = ["stretch", "letterbox", "crop"]
 SHAPES = [
     (1, 1),

@@ -39,6 +39,8 @@ from mask_files import (
 from picture_files import ORIENTATIONS, encoded, exif, jpeg, png, stored
 from project import ROOT, set_params
 
+pytestmark = pytest.mark.long
+
 OFFICIAL_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 SIDE = 48
 

@@ -9,6 +9,8 @@ from lesion.photos.inventory import COLUMNS, KEPT, LEFT_OUT, REJECTED
 from lesion.report.data_figure import data_report
 from lesion.report.figures import save_figure
 
+pytestmark = pytest.mark.long
+
 
 def report_table(count: int = 30) -> pd.DataFrame:
     """Images of three splits; the first two are rejected and left out, the third has a twin."""

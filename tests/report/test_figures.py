@@ -59,6 +59,7 @@ DRAWINGS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
 def test_a_figure_drawn_twice_is_the_same_bytes_of_png(tmp_path, draw):
     paths = [tmp_path / name for name in ("first.png", "second.png")]

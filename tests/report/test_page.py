@@ -20,6 +20,8 @@ from lesion.report.page.cases import UNITS, outline
 from lesion.report.page.numbers import BOUNDARY, SCORES, methods
 from lesion.synthetic import lesion_image
 
+pytestmark = pytest.mark.long
+
 SVG = (
     '<?xml version="1.0"?><!DOCTYPE svg><svg viewBox="0 0 20 10" width="20pt">'
     "<metadata>made today</metadata><style>* {stroke: red}</style>"

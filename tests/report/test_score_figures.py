@@ -12,6 +12,8 @@ from lesion.report.score_figures import (
     threshold_sweep,
 )
 
+pytestmark = pytest.mark.long
+
 
 def sweep() -> pd.DataFrame:
     thresholds = np.arange(1, 20) / 20

@@ -65,6 +65,7 @@ def random_masks(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return mask(), mask()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("most", [0, 100_000], ids=["transform", "tree"])
 def test_scores_are_those_of_comparing_every_pixel_with_every_other(monkeypatch, most):
     monkeypatch.setattr(boundary, "MOST_IN_TREE", most)

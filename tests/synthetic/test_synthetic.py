@@ -9,6 +9,8 @@ import pytest
 from lesion.synthetic import archives, lesion_image, write_archives
 from lesion.synthetic.__main__ import main
 
+pytestmark = pytest.mark.long
+
 COUNTS = {"train": 3, "validation": 2, "test": 2}
 OFFICIAL = {
     "ISIC2018_Task1-2_Training_Input",
@@ -81,6 +83,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.long
 def test_different_seeds_give_different_images_and_masks(pairs):
     assert len({image.tobytes() for image, _ in pairs}) == len(pairs)
     assert len({mask.tobytes() for _, mask in pairs}) == len(pairs)
@@ -109,6 +112,7 @@ def test_mask_is_one_region_without_holes_and_never_trivial(pairs):
         assert cv2.connectedComponents(padded, connectivity=4)[0] == 2
 
 
+@pytest.mark.long
 def test_tiny_masks_are_never_trivial():
     masks = [lesion_image(seed, 17, 33)[1] for seed in range(200)]
     assert all(mask.any() and not mask.all() for mask in masks)

@@ -19,6 +19,8 @@ from lesion.tracking.courier import Courier
 from lesion.tracking.spool import Entry, entries
 from project import environment, wait_for
 
+pytestmark = pytest.mark.long
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
 
 

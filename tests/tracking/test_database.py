@@ -15,6 +15,8 @@ from lesion.pipeline.errors import InputError
 from lesion.tracking import database
 from lesion.tracking.store import EXPERIMENT, open_store
 
+pytestmark = pytest.mark.long
+
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 
 

@@ -6,6 +6,8 @@ from lesion.tracking import machine
 from lesion.tracking.machine import Machine
 from lesion.tracking.spool import Entry
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:

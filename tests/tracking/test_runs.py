@@ -35,6 +35,8 @@ from lesion.tracking.spool import Entry, entries, spool
 from lesion.tracking.store import EXPERIMENT, open_store, search
 from project import wait_for
 
+pytestmark = pytest.mark.long
+
 SIDE = 16
 
 

@@ -10,6 +10,8 @@ import pytest
 from lesion.tracking import spool
 from lesion.tracking.spool import Damaged, Entry, entries
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

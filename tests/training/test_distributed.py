@@ -19,6 +19,8 @@ from lesion.synthetic import write_archives
 from lesion.training.distributed import ALONE, Process, joined
 from project import copy_of_stages, environment, set_params
 
+pytestmark = pytest.mark.long
+
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 SCRIPT = """

@@ -131,6 +131,7 @@ def test_two_trainings_are_equal_bit_for_bit(trainer, network):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("network", "stops"),
@@ -307,6 +308,7 @@ def test_mapped_arrays_give_what_arrays_in_memory_give(trainer, train_split, tmp
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", [{"width": 8}, {**ENCODER, "pretrained": True}], ids=str)
 def test_loss_falls_and_dice_rises_on_a_few_synthetic_images(trainer, network):
     still = {"orientations": False, "geometry": 0.0, "colour": 0.0, "hairs": 0.0}
@@ -596,6 +598,7 @@ def test_a_gpu_whose_memory_is_too_small_for_a_recording_goes_on_without(gpu, ca
     assert capsys.readouterr().out.count("GPU memory") == 1
 
 
+@pytest.mark.long
 def test_training_loop_needs_neither_mlflow_nor_anything_that_reads_files(root):
     code = (
         "import sys; sys.path.insert(0, 'stages'); import lesion.training.trainer; "

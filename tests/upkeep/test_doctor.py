@@ -19,6 +19,8 @@ from lesion.pipeline.files import write_bytes
 from lesion.upkeep import doctor
 from project import ROOT, clone, environment, run
 
+pytestmark = pytest.mark.long
+
 RWLOCK = '{"write": {"raw": {"pid": 1, "cmd": "dvc repro"}}, "read": {}}'  # 1 is always there
 CONTROL = ".dvc/tmp/exps/celery/broker/control/celery.exchange"
 WAITS = ".dvc/tmp/exps/celery/broker/in/1_2.celery.msg"

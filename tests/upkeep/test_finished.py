@@ -6,6 +6,8 @@ import pytest
 from lesion.upkeep import finished
 from project import run
 
+pytestmark = pytest.mark.long
+
 MODEL = "0123456789abcdef0123456789abcdef"
 
 
