@@ -11,6 +11,7 @@ from damaged_input import (
     KINDS,
     NOTED,
     REJECTED,
+    ROOT,
     STOPS,
     USED,
     VICTIM,
@@ -32,6 +33,7 @@ def test_there_are_many_kinds_each_once_with_every_outcome():
     outcomes = Counter(kind.outcome for kind in KINDS)
     assert outcomes.keys() == {STOPS, REJECTED, NOTED, USED}
     assert all(kind.words for kind in KINDS)
+    assert f"what each of {len(KINDS)} kinds of damage gets" in (ROOT / "README.md").read_text()
 
 
 def test_undamaged_data_is_used_without_a_word():
