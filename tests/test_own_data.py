@@ -143,6 +143,7 @@ def test_a_change_in_the_named_folder_is_seen(project: Path, place: str) -> None
     assert "changed" in run(project, "dvc", "status", "--with-deps", "download").stdout
 
 
+@pytest.mark.slow
 def test_a_change_in_the_folders_of_an_entry_runs_the_pipeline_again(project: Path) -> None:
     with (project / "datasets.yaml").open("a") as file:
         file.write(

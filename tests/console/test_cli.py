@@ -17,7 +17,8 @@ pytestmark = pytest.mark.long
 
 ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
-TOOLS = sorted((ROOT / "tools").glob("*.py"))
+FIRST, *TOOLS = sorted((ROOT / "tools").glob("*.py"))
+TOOLS = [FIRST, *(pytest.param(tool, marks=pytest.mark.slow) for tool in TOOLS)]
 # Says what no terminal shows, to both streams and from a thread, and goes on working afterwards.
 TALKER = """
 import sys, threading

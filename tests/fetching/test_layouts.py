@@ -97,6 +97,7 @@ def downloaded(source: str) -> list[str]:
     return pd.read_csv("raw/index.csv", dtype=str)["id"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_before")
 def test_ph2_is_scored_to_the_end_by_its_entry(
     project: Path, capsys: pytest.CaptureFixture[str]

@@ -63,6 +63,7 @@ def test_levels_follow_each_other_to_the_fifth_with_the_channels_of_the_paper(bu
     assert list(encoder.channels) == list(range(min(encoder.channels), 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGEST)
 def test_levels_of_the_largest_of_a_family_are_those_of_its_smallest(name):
     with torch.device("meta"):  # shapes alone: a second instead of a minute

@@ -63,6 +63,7 @@ DRAWINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
 def test_a_figure_drawn_twice_is_the_same_bytes_of_png_and_svg(tmp_path, draw):
     for name in ("first.png", "second.png"):

@@ -37,6 +37,8 @@ from project import wait_for
 
 pytestmark = pytest.mark.long
 
+SLOW = pytest.mark.slow
+
 SIDE = 16
 
 
@@ -502,7 +504,12 @@ def assert_has_one_model(fingerprint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", ["create_logged_model", "log_model_artifacts", "finalize_logged_model"]
+    "request_",
+    [
+        pytest.param("create_logged_model", marks=SLOW),
+        "log_model_artifacts",
+        pytest.param("finalize_logged_model", marks=SLOW),
+    ],
 )
 def test_a_model_whose_sending_was_killed_is_whole_in_the_end(request_, logged, environment):
     name = f"killed in {request_}"
@@ -690,7 +697,7 @@ def test_an_experiment_that_was_deleted_gets_everything_once_it_is_restored(own_
     assert_the_rest_is_sent()
 
 
-@pytest.mark.parametrize("deleted", ["run", "experiment"])
+@pytest.mark.parametrize("deleted", ["run", pytest.param("experiment", marks=SLOW)])
 def test_what_is_deleted_while_it_is_written_gets_everything_once_it_is_restored(
     own_store, deleted
 ):

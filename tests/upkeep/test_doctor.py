@@ -125,7 +125,9 @@ def test_each_damage_is_found_mended_and_not_found_again(
     assert run(project, "git", "status", "--porcelain").stdout == ""
 
 
-@pytest.mark.parametrize("name", [".dvc/tmp/rwlock", "dvc.lock"])
+@pytest.mark.parametrize(
+    "name", [".dvc/tmp/rwlock", pytest.param("dvc.lock", marks=pytest.mark.slow)]
+)
 def test_dvc_works_again(project: Path, name: str) -> None:
     written(name, "")(project)
     assert subprocess.run(["dvc", "status"], env=environment()).returncode != 0

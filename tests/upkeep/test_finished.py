@@ -55,7 +55,9 @@ def test_it_goes_once_dvc_lock_has_the_result(fingerprint, noted, stays):
     assert kept() == stays
 
 
-@pytest.mark.parametrize("place", [None, "shared", "../shared"])
+@pytest.mark.parametrize(
+    "place", [None, pytest.param("shared", marks=pytest.mark.slow), "../shared"]
+)
 def test_it_goes_where_dvcs_cache_has_the_model(tmp_path, place):
     run(tmp_path, "dvc", "init", "--no-scm", "--quiet")
     if place:
