@@ -13,11 +13,11 @@ import encoder
 from lesion.fetching import pretrained
 from lesion.network.encoders import TorchvisionEncoder
 from lesion.pipeline.errors import InputError
-from project import copy_of_stages, run, set_params
+from project import SHARED, copy_of_stages, run, set_params
 
 pytestmark = pytest.mark.long
 
-TORCH_HOME = Path(__file__).resolve().parents[2] / "shared/torch_home"
+TORCH_HOME = SHARED / "torch_home"
 MOBILENET = "hub/checkpoints/mobilenet_v2-b0353104.pth"
 
 

@@ -16,8 +16,9 @@ from lesion.photos.masks import decode_mask
 from lesion.photos.placement import from_square, image_to_square, least_size, place
 from lesion.pipeline.parallel import in_order
 from lesion.scoring.scores import Confusion
+from project import SHARED
 
-ISIC = Path(__file__).resolve().parents[2] / "shared/isic2018"
+ISIC = SHARED / "isic2018"
 
 pytestmark = [
     pytest.mark.long,

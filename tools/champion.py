@@ -49,7 +49,10 @@ def challenge(revision: str | None) -> str:
     if champion.run_id == run.info.run_id:
         return f"version {champion.version} is it already; {in_git(revision, result.hash)}"
     if not champion.run_id:
-        raise InputError(f"version {champion.version}, the champion, is of no run; expected one")
+        raise InputError(
+            f"version {champion.version}, the champion, comes from no run; expected one to compare "
+            "with: take the alias champion from it in `make mlflow`"
+        )
     comparison = compare(
         per_image(store, champion.run_id), per_image(store, run.info.run_id), "validation"
     )

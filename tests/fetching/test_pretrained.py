@@ -17,8 +17,9 @@ from lesion.fetching.pretrained import fetch_weights, imagenet_weights
 from lesion.formats.architecture import ENCODERS
 from lesion.network.encoders import TorchvisionEncoder
 from lesion.pipeline.errors import InputError
+from project import SHARED
 
-TORCH_HOME = Path(__file__).resolve().parents[2] / "shared/torch_home"
+TORCH_HOME = SHARED / "torch_home"
 MOBILENET = TORCH_HOME / "hub/checkpoints/mobilenet_v2-b0353104.pth"
 
 

@@ -73,9 +73,8 @@ def _running_code() -> list[Path]:
     script = getattr(sys.modules["__main__"], "__file__", None)
     files = {Path(script)} if script else set()
     for name, module in sys.modules.items():
-        package, room = f"{name}.".split(".")[:2]
-        if package != "lesion" or room in DECIDES_NOTHING or not module.__file__:
-            continue
-        folder = Path(module.__file__).parent
-        files |= set(folder.glob("*.py"))
+        package, _, place = name.partition(".")
+        room = place.partition(".")[0]
+        if package == "lesion" and room not in DECIDES_NOTHING and module.__file__:
+            files |= set(Path(module.__file__).parent.glob("*.py"))
     return sorted(files)
