@@ -47,7 +47,7 @@ from lesion.training.trainer import Trainer
 BASE = preset_values("two-minutes") | {"lr": 1e-3}
 SIZES = (64, 96, 128)  # pixels, an epoch each, of Progressive
 SCORES = ("dice", "iou", "thresholded_iou")
-VIEWS = {"one": "", "four": ", 4 views"}
+VIEWS = {"one": "", "four": ", 4 views"}  # predicted together, in this order
 
 
 class Progressive(Trainer):
@@ -209,7 +209,7 @@ def prepare_arrays(data: Path, folder: Path, side: int) -> None:
 def train(runs: Path, name: str, seed: int) -> str:
     """Trains and writes what was measured; a line on it."""
     device = torch.device("cpu")
-    prepare(threads=1)
+    prepare(threads=1, precision="auto")
     own = knobs(name, seed)
     folder = project(runs, own.image_size)
     imagenet = torch.load(folder / "pretrained/imagenet.pth", weights_only=True)
@@ -223,10 +223,7 @@ def train(runs: Path, name: str, seed: int) -> str:
     seconds = time.process_time() - start
 
     trainer.averaged.load_state_dict(trainer.best)
-    scores = {
-        views: validation_scores(Predictor(trainer.averaged, tta=views == "four"), folder)
-        for views in VIEWS
-    }
+    scores = validation_scores(Predictor(trainer.averaged), folder)
     write_json(result(runs, name, seed), {"seconds": seconds, **scores})
     return f"{name}, seed {seed}: {seconds:.0f} s, Dice {scores['four']['dice']:.4f}"
 
@@ -239,20 +236,22 @@ def split(folder: Path, name: str) -> Split:
     return Split.of(*load_split(folder / "arrays", name))
 
 
-def validation_scores(predictor: Predictor, folder: Path) -> dict[str, float]:
+def validation_scores(predictor: Predictor, folder: Path) -> dict[str, dict[str, float]]:
+    """Mean scores by one view and by four."""
     index, images, _ = load_split(folder / "arrays", "validation")
-    maps = probability_maps(predictor, images, torch.device("cpu"), workers=1)
+    cpu, tta = torch.device("cpu"), [False, True]
+    rows: dict[str, list[dict[str, float]]] = {views: [] for views in VIEWS}
     with ArchiveReader(folder / "raw") as archives:
         originals = Originals(index, archives)
-        rows = [
-            asdict(
-                ImageScores.of(
-                    Confusion.between(originals.enlarged(row, found) >= 0.5, originals.truth(row))
-                )
-            )
-            for row, found in enumerate(maps)
-        ]
-    return {score: mean(row[score] for row in rows) for score in SCORES}
+        for row, maps in enumerate(probability_maps(predictor, images, cpu, tta, workers=1)):
+            truth = originals.truth(row)
+            for views, found in zip(VIEWS, maps, strict=True):
+                prediction = originals.enlarged(row, found) >= 0.5
+                rows[views].append(asdict(ImageScores.of(Confusion.between(prediction, truth))))
+    return {
+        views: {score: mean(row[score] for row in of_views) for score in SCORES}
+        for views, of_views in rows.items()
+    }
 
 
 def row(name: str, runs: list[dict], base: list[dict]) -> dict[str, str]:

@@ -118,7 +118,8 @@ def shares(project: Path) -> dict[str, float]:
     images = images[:64]
 
     start = time.perf_counter()
-    maps = list(probability_maps(Predictor(network, "auto", rules.tta), images, cpu, workers=1))
+    predictor = Predictor(network, "auto")
+    maps = [found for (found,) in probability_maps(predictor, images, cpu, [rules.tta], workers=1)]
     spent: dict[str, list[float]] = {
         "inference": [(time.perf_counter() - start) / len(images)],
         "decoding": [],

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
 
-    device = prepare(threads=0)
+    device = prepare(threads=0, precision="auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
     print(f"{name}, torch {torch.__version__}")
     weights = torch.load(given.weights, map_location="cpu", weights_only=True)
@@ -101,7 +101,8 @@ def measure(
 
     network = build_model(knobs).to(device, memory_format=torch.channels_last)
     network.load_state_dict(trainer.best)
-    dice, iou = test_scores(Predictor(network, knobs.precision, knobs.tta), originals, splits)
+    predictor = Predictor(network, knobs.precision)
+    dice, iou = test_scores(predictor, knobs.tta, originals, splits)
     scored = time.perf_counter() - STARTED
     thresholded = torch.where(iou >= 0.65, iou, 0)
     return (
@@ -189,16 +190,17 @@ def shrunk(split: Split, side: int) -> Split:
 
 @torch.no_grad()
 def test_scores(
-    predictor: Predictor, originals: dict[str, Split], splits: dict[str, Split]
+    predictor: Predictor, tta: bool, originals: dict[str, Split], splits: dict[str, Split]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Dice and Jaccard of each test image at its original size."""
     device, count = next(predictor.parameters()).device, len(splits["test"])
+    together = 8 if tta else 32  # 32 views, as in training: other sizes would need other kernels
     scores = []
-    for start in range(0, count, 32):  # as in training: other sizes would need other kernels
-        rows = np.arange(start, start + 32) % count
+    for start in range(0, count, together):
+        rows = np.arange(start, start + together) % count
         images = torch.from_numpy(splits["test"].images[rows]).to(device)
         truth = torch.from_numpy(originals["test"].masks[rows]).to(device)[:, None] > 0
-        enlarged = F.interpolate(predictor(images)[:, None], truth.shape[-2:], mode="bilinear")
+        enlarged = F.interpolate(predictor(images, tta)[:, None], truth.shape[-2:], mode="bilinear")
         scores.append(torch.stack(dice_and_iou(enlarged >= 0.5, truth)))
     dice, iou = torch.cat(scores, dim=1)[:, :count].cpu()
     return dice, iou

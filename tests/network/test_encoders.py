@@ -8,6 +8,7 @@ from torchvision.models import get_model
 
 from lesion.formats.architecture import ENCODERS
 from lesion.network.encoders import TorchvisionEncoder
+from lesion.network.predict import Predictor
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
 
@@ -22,6 +23,7 @@ CHANNELS = {
     "efficientnet_b0": {1: 16, 2: 24, 3: 40, 4: 112, 5: 320},
     "convnext_tiny": {2: 96, 3: 192, 4: 384, 5: 768},
 }
+BLOCKS = [*CHANNELS, "resnet50", "efficientnet_v2_s"]  # one encoder for each kind of block
 LARGEST = ["resnet152", "efficientnet_b7", "efficientnet_v2_l", "convnext_large"]
 
 
@@ -45,16 +47,15 @@ def normalisations(module: nn.Module) -> list[nn.BatchNorm2d]:
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
 
 
-def trained(name: str) -> nn.Module:
-    """A classifier of which no weight and no statistic is as it was drawn."""
+def trained(network: nn.Module) -> nn.Module:
+    """The network as if it had been trained: all that BatchNorm has is off its start."""
     torch.manual_seed(1)
-    classifier = get_model(name, weights=None)
-    for part in normalisations(classifier):
+    for part in normalisations(network):
         nn.init.uniform_(part.running_mean, -0.1, 0.1)
         nn.init.uniform_(part.running_var, 0.5, 1.5)
         nn.init.uniform_(part.weight, 0.5, 1.5)
         nn.init.uniform_(part.bias, -0.1, 0.1)
-    return classifier.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 def test_levels_follow_each_other_to_the_fifth_with_the_channels_of_the_paper(built):
@@ -97,6 +98,22 @@ def test_gradients_reach_every_parameter(encoder):
         for name, parameter in network.named_parameters()
         if parameter.grad is None or not parameter.grad.any()
     ] == []
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in BLOCKS else pytest.mark.slow) for name in NAMES],
+)
+def test_a_predictor_has_no_batch_normalisation_left_and_gives_the_same_logits(name):
+    torch.manual_seed(0)
+    # In float64, in which it is not rounding that lies between them.
+    network = trained(UNet(width=2, encoder=TorchvisionEncoder(name, 5))).double()
+    faster, batch = Predictor(network).network, images(2, 32, 64).double()
+    assert not normalisations(faster)
+    expected = network(batch)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(faster(batch), expected, rtol=1e-9, atol=1e-9 * expected.std())
 
 
 def test_a_new_encoder_is_in_training_and_has_seen_no_image(built):
@@ -165,7 +182,7 @@ def of_mobilenet_v3_small(classifier: nn.Module, x: Tensor) -> list[Tensor]:
 def test_with_a_classifiers_weights_the_features_are_the_classifiers(
     name: str, features_of: Callable[[nn.Module, Tensor], list[Tensor]]
 ):
-    classifier = trained(name)
+    classifier = trained(get_model(name, weights=None))
     encoder = TorchvisionEncoder(name, 5, classifier.state_dict()).eval()
     batch = images(1, 64, 96)
     expected = features_of(classifier, batch)
@@ -174,7 +191,7 @@ def test_with_a_classifiers_weights_the_features_are_the_classifiers(
 
 
 def test_building_with_weights_changes_none_of_them():
-    classifier = trained("mobilenet_v2")
+    classifier = trained(get_model("mobilenet_v2", weights=None))
     before = copy.deepcopy(classifier.state_dict())
     encoder = TorchvisionEncoder("mobilenet_v2", 5, classifier.state_dict())
     given = iter(classifier.state_dict().values())

@@ -1,59 +1,111 @@
 """From uint8 images to lesion probabilities."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lesion.network.device import autocast
 from lesion.network.inputs import to_model_input, to_unit
 from lesion.pipeline.parallel import in_order
 
 MIRRORS = ((), (3,), (2,), (2, 3))  # axes of B×C×H×W to turn round
-TOGETHER = {"cpu": 8, "cuda": 32}  # images a forward pass
+TOGETHER = {"cpu": 8, "cuda": 32}  # views a forward pass
 
 
 class Predictor(nn.Module):
-    """A network behind the simplest interface: photographs in, probabilities out."""
+    """A network behind the simplest interface: photographs in, probabilities out.
 
-    def __init__(self, network: nn.Module, precision: str = "float32", tta: bool = False) -> None:
-        """`tta` (test-time augmentation): the mean over the image and its three mirror images."""
+    It has a copy of the network as it was given, made faster: without BatchNorm, and in bfloat16
+    where `precision` asks for that.
+    """
+
+    def __init__(self, network: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        self.network = network.eval()
+        self.network = _folded(network)
         self.precision = precision
-        self.mirrors = MIRRORS if tta else MIRRORS[:1]
+        device = next(network.parameters()).device
+        with autocast(device, precision):
+            if torch.is_autocast_enabled(device.type):
+                _convert_weights(self.network)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Probability of lesion for each pixel, float32 B×H×W, of uint8 RGB images, B×H×W×3."""
+    def forward(self, images: Tensor, tta: bool = False) -> Tensor:
+        """Probability of lesion for each pixel, float32 B×H×W, of uint8 RGB images, B×H×W×3.
+
+        `tta` (test-time augmentation): the mean over the image and its three mirror images.
+        """
+        return _mean(self.views(images, tta))
+
+    def views(self, images: Tensor, tta: bool) -> list[Tensor]:
+        """As `forward`, by the image alone; with `tta` also by each of its mirror images alone."""
+        mirrors = MIRRORS if tta else MIRRORS[:1]
         inputs = to_model_input(to_unit(images))
-        total = torch.zeros_like(inputs[:, 0])
-        for axes in self.mirrors:
-            with autocast(images.device, self.precision):
-                logits = self.network(inputs.flip(axes))
-            total += torch.sigmoid(logits.float()).flip(axes)[:, 0]
-        return total / len(self.mirrors)
+        with autocast(images.device, self.precision):
+            logits = self.network(torch.cat([inputs.flip(axes) for axes in mirrors]))  # VB×1×H×W
+        # In float64, as torch rounds the last pixels of a batch otherwise than those before them.
+        views = torch.sigmoid(logits.double()).float().unflatten(0, (len(mirrors), -1))
+        return [view.flip(axes)[:, 0] for view, axes in zip(views, mirrors, strict=True)]
 
 
 def probability_maps(
-    predictor: Predictor, images: np.ndarray, device: torch.device, workers: int = 0
+    predictor: Predictor,
+    images: np.ndarray,
+    device: torch.device,
+    tta: Sequence[bool] = (False,),
+    workers: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Lesion probabilities, H×W float32, of each of N×H×W×3 uint8 images, in their order.
+    """Lesion probabilities of each of N×H×W×3 uint8 images, in their order.
 
-    On a processor an image's probabilities are the same to the bit whatever images lie beside it
-    and however many `workers` (0: one a core) share the work: each forward pass is of equally many
-    images, on one thread. It is also faster than all threads at one forward pass.
+    Those of an image are K×H×W float32: for each of K values of `tta` by the image alone, or the
+    mean over it and its mirror images. No view is predicted twice.
+
+    On a processor an image's probabilities are the same to the bit whatever images lie beside it,
+    whatever else is asked for, and however many `workers` (0: one a core) share the work: each
+    forward pass is of equally many views, on one thread. It is also faster than all threads at one
+    forward pass.
     """
-    together = TOGETHER[device.type]
+    mirrored = any(tta)
+    together = TOGETHER[device.type] // (len(MIRRORS) if mirrored else 1)
 
     def predict(start: int) -> np.ndarray:
         torch.set_num_threads(1)  # of this worker
         batch = images[start : start + together]
         rows = np.arange(together) % len(batch)  # the last ones are repeated to fill it up
         with torch.no_grad():  # which is set in each thread by itself
-            maps = predictor(torch.from_numpy(batch[rows]).to(device))
+            views = predictor.views(torch.from_numpy(batch[rows]).to(device), mirrored)
+            maps = torch.stack([_mean(views if mean else views[:1]) for mean in tta], dim=1)
         return maps[: len(batch)].cpu().numpy()
 
     starts = range(0, len(images), together)
     for maps in in_order(predict, starts, workers if device.type == "cpu" else 1):
         yield from maps
+
+
+def _mean(views: list[Tensor]) -> Tensor:
+    # Torch's own mean may add in another order at the end of the memory than before it.
+    return sum(views[1:], start=views[0]) / len(views)
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """A copy that predicts, of which each BatchNorm is part of the convolution before it.
+
+    What follows each other in a module is called in that order, in torchvision's as in ours.
+    """
+    copied = copy.deepcopy(network).eval()
+    for module in list(copied.modules()):
+        for (name, conv), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, after, nn.Identity())
+    return copied
+
+
+def _convert_weights(network: nn.Module) -> None:
+    """Weights that autocast takes in bfloat16, and would convert at each forward pass."""
+    for module in network.modules():
+        if type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear):  # not those of mixed.py
+            module.bfloat16()
