@@ -13,6 +13,10 @@ What is `auto` is chosen on the validation split. After that the true masks of t
 read, once.
 """
 
+import lesion  # noqa: F401  before the libraries to which it says how to compute
+
+# isort: split
+
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -57,26 +61,32 @@ NOTES = {"validation": ", on which epoch and rules were chosen: it flatters"}
 
 def main() -> None:
     knobs = load_params(EvaluateParams)
-    device = prepare(knobs.threads)
-    network, _ = load_model(MODEL / WEIGHTS_FILE, device)
+    device = prepare(knobs.threads, knobs.precision)
+    predictor = Predictor(load_model(MODEL / WEIGHTS_FILE, device)[0], knobs.precision)
     baselines = load_table("baselines")
     splits = {split: load_split(ARRAYS, split) for split in SCORED}
     for index, _, _ in splits.values():
         require_rows(baselines, index)
 
-    def predict(split: str, tta: bool) -> np.ndarray:
+    def predict(split: str, options: list[bool]) -> dict[bool, np.ndarray]:
+        """Probabilities, N×S×S, for each of these values of `tta`."""
         images = splits[split][1]
-        predictor = Predictor(network, knobs.precision, tta)
-        maps = probability_maps(predictor, images, device, knobs.threads)
-        return stored(maps, images.shape[:3], folder, f"{split}, 4 views" if tta else split)
+        maps = probability_maps(predictor, images, device, options, knobs.threads)
+        count, *square = images.shape[:3]
+        what = f"{split}, 4 views" if any(options) else split
+        by_option = stored(maps, (count, len(options), *square), folder, what).swapaxes(0, 1)
+        return dict(zip(options, by_option, strict=True))
 
     with ArchiveReader(RAW) as archives, whole_folder(PREDICTIONS) as folder:
-        originals = {split: Originals(splits[split][0], archives) for split in SCORED}
-        by_tta = {tta: predict("validation", tta) for tta in views(knobs)}
+        originals = {
+            split: Originals(index, archives, keep_truth=split == "validation")
+            for split, (index, _, _) in splits.items()
+        }
+        by_tta = predict("validation", views(knobs))
         choice = choose(knobs, by_tta, originals["validation"], knobs.threads)
         rules = choice.rules
 
-        maps = {"validation": by_tta[rules.tta], "test": predict("test", rules.tta)}
+        maps = {"validation": by_tta[rules.tta], "test": predict("test", [rules.tta])[rules.tta]}
         pixels = {
             split: count_pixels(originals[split], maps[split], masks)
             for split, (_, _, masks) in splits.items()
@@ -144,9 +154,9 @@ def require_rows(baselines: pd.DataFrame, index: pd.DataFrame) -> None:
 
 
 def stored(
-    maps: Iterator[np.ndarray], shape: tuple[int, int, int], folder: Path, what: str
+    maps: Iterator[np.ndarray], shape: tuple[int, ...], folder: Path, what: str
 ) -> np.memmap:
-    """The N maps (`shape` N×S×S, float32) in a nameless file, so that memory does not grow."""
+    """The maps of N images (`shape` N×…, float32) in a nameless file: memory does not grow."""
     require_room(PREDICTIONS, math.prod(shape) * np.float32().nbytes)
     with TemporaryFile(dir=folder) as file, Progress(what, shape[0], "images") as progress:
         for found in maps:

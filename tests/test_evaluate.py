@@ -29,6 +29,7 @@ from lesion.parameters.reading import load_params
 from lesion.parameters.train import TrainParams
 from lesion.photos.archives import ArchiveReader
 from lesion.photos.images import encode_mask
+from lesion.photos.masks import Reading, decode_mask
 from lesion.photos.members import pack
 from lesion.pipeline.errors import ImageError, InputError
 from lesion.scoring.calibration import calibrated
@@ -318,7 +319,10 @@ def test_what_the_parameters_fix_is_used(changed, tta):
 
     index, images, _ = load_split(folder / "arrays", "test")
     network, _ = load_model(folder / "model/unet.safetensors", "cpu")
-    maps = list(probability_maps(Predictor(network, tta=tta), images, torch.device("cpu")))
+    maps = [
+        found
+        for (found,) in probability_maps(Predictor(network), images, torch.device("cpu"), [tta])
+    ]
     with ArchiveReader(folder / "raw") as archives:
         originals = Originals(index, archives)
         for row, case in enumerate(per_image(folder).itertuples()):
@@ -350,6 +354,18 @@ def test_nothing_is_chosen_by_the_test_split(finished, changed):
     assert evaluation(folder)["test"]["dice"] < evaluation(finished)["test"]["dice"]
     same = [f"predictions/test/{name}_segmentation.png" for name in per_image(finished)["id"]]
     assert all((folder / name).read_bytes() == (finished / name).read_bytes() for name in same)
+
+
+def test_each_true_mask_is_decoded_once(changed, monkeypatch):
+    decoded = []
+
+    def noting(content: bytes, reading: Reading) -> np.ndarray:
+        decoded.append(content)
+        return decode_mask(content, reading)
+
+    monkeypatch.setattr("lesion.scoring.originals.decode_mask", noting)
+    changed()
+    assert len(decoded) == sum(len(load_index(Path("arrays"), split)) for split in SCORED)
 
 
 def test_calibration_is_that_of_the_validation_pixels(finished):

@@ -120,6 +120,12 @@ def test_a_shifted_square_is_as_far_as_it_was_shifted():
     assert scores.assd == pytest.approx(4, rel=0.02)  # two of the four sides moved along themselves
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_boundary_pixels_follow_each_other_row_by_row(seed):
+    for mask in random_masks(seed):
+        assert np.array_equal(boundary.boundary(mask)[:, ::-1], outline(mask))
+
+
 def test_the_images_edge_is_a_boundary():
     full = np.ones((10, 12), bool)
     assert len(boundary.boundary(full)) == 2 * 10 + 2 * 12 - 4

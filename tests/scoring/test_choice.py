@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.scoring.choice import COMPARED, at_thresholds, choose, sweeps, views
+from lesion.scoring import choice as chosen_by
+from lesion.scoring.choice import COMPARED, at_thresholds, choose, sweeps, tidyings, views
 from lesion.scoring.postprocess import Rules
 from lesion.scoring.scores import Confusion, ImageScores
 
@@ -61,6 +62,15 @@ def test_counts_at_thresholds_are_those_of_the_masks(seed):
         assert counted == Confusion.between(mask, truth)
 
 
+@pytest.mark.parametrize("pixels", [1, 20, 1000])
+def test_counts_do_not_depend_on_how_many_pixels_are_taken_at_once(monkeypatch, pixels):
+    rng = np.random.default_rng(0)
+    probabilities, truth = rng.random((13, 9)).astype(np.float32), rng.random((13, 9)) < 0.4
+    whole = at_thresholds(probabilities, truth, (0.2, 0.5, 0.9))
+    monkeypatch.setattr(chosen_by, "STRIP", pixels)
+    assert at_thresholds(probabilities, truth, (0.2, 0.5, 0.9)) == whole
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_maps_of_one_value_are_counted_too(value):
     probabilities, truth = np.full((4, 4), value, np.float32), np.eye(4) > 0
@@ -81,6 +91,22 @@ def test_a_sweep_has_the_scores_of_each_image_at_each_threshold():
         ]
         for name in COMPARED:
             assert table[threshold][name].tolist() == [getattr(score, name) for score in scores]
+
+
+def test_each_variant_has_the_scores_of_the_masks_that_its_rules_make():
+    truths, rng = lesions(5), np.random.default_rng(0)
+    maps = rng.random((5, 24, 24)).astype(np.float32)
+    for asked in ([(False, False), (False, True), (True, False), (True, True)], [(True, False)]):
+        found = tidyings(Rules(False, 0.4, False, False), maps, Squares(truths), asked)
+        assert list(found) == asked
+        for variant, table in found.items():
+            rules = Rules(False, 0.4, *variant)
+            scores = [
+                ImageScores.of(Confusion.between(rules.mask(square), truth))
+                for square, truth in zip(maps, truths, strict=True)
+            ]
+            for name in COMPARED:
+                assert table[name].tolist() == [getattr(score, name) for score in scores]
 
 
 def test_where_nothing_is_better_all_stays_as_it_is():

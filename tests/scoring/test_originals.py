@@ -30,6 +30,23 @@ def test_the_true_mask_is_that_of_the_archive(originals):
     assert np.array_equal(originals[0].truth(0), MASK)
 
 
+@pytest.mark.parametrize(("keep", "times"), [(False, 3), (True, 1)])
+def test_a_true_mask_is_read_each_time_or_once_and_kept(originals, monkeypatch, keep, times):
+    found, read = originals[0], ArchiveReader.read
+    members = []
+
+    def noting(reader: ArchiveReader, archive: str, member: str) -> bytes:
+        members.append(member)
+        return read(reader, archive, member)
+
+    monkeypatch.setattr(ArchiveReader, "read", noting)
+    again = Originals(pd.DataFrame(found.rows), found.archives, keep_truth=keep)
+    for _ in range(3):
+        truth = again.truth(0)
+        assert truth.dtype == bool and np.array_equal(truth, MASK)
+    assert members == ["m/a.png"] * times
+
+
 def test_the_square_is_enlarged_to_the_photograph_and_what_it_does_not_show_is_0(originals):
     found, policy = originals
     enlarged = found.enlarged(0, np.ones((16, 16), np.float32))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -49,10 +50,70 @@ def test_of_equal_parts_the_first_is_kept():
     )
 
 
-@pytest.mark.parametrize("number", range(60))
-def test_holes_are_what_the_background_from_the_edge_does_not_reach(number):
-    before = random_masks()[number]
-    assert np.array_equal(fill_holes(before), ndimage.binary_fill_holes(before))
+def awkward_masks(seed: int) -> list[np.ndarray]:
+    """Noise, blobs, rings within rings, many equal parts: of any size, often with a margin."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(40):
+        shape = rng.integers(1, 30, 2)
+        noise = rng.random(shape) < rng.choice([0, 0.05, 0.3, 0.5, 0.7, 0.95, 1])
+        blobs = cv2.GaussianBlur(rng.random(shape), (0, 0), 2)
+        y, x = np.mgrid[: shape[0], : shape[1]] - rng.integers(0, shape)[:, None, None]
+        rings = np.hypot(y, x) // rng.integers(1, 4) % 2 == rng.integers(2)
+        dots = (y % 3 == 0) & (x % 2 == 0) & (rng.random(shape) < 0.5)
+        margins = rng.integers(0, 4, (2, 2)) * rng.integers(2)
+        found += [np.pad(each, margins) for each in (noise, blobs > np.median(blobs), rings, dots)]
+    return [*found, *(np.kron(each, np.ones((2, 3), bool)) for each in found)]
+
+
+def within(mask: np.ndarray) -> np.ndarray:
+    """All that the background does not reach from outside the image, from pixel to pixel."""
+    free = np.pad(~mask, 1, constant_values=True)
+    outside = np.pad(np.zeros_like(mask), 1, constant_values=True)
+    while True:
+        grown = outside.copy()
+        grown[1:] |= outside[:-1]
+        grown[:-1] |= outside[1:]
+        grown[:, 1:] |= outside[:, :-1]
+        grown[:, :-1] |= outside[:, 1:]
+        grown &= free
+        if np.array_equal(grown, outside):
+            return ~outside[1:-1, 1:-1]
+        outside = grown
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_holes_are_what_the_background_from_the_edge_does_not_reach(seed):
+    for before in (*random_masks(), *awkward_masks(seed)):
+        filled = fill_holes(before)
+        assert filled.dtype == bool and np.array_equal(filled, within(before))
+
+
+def test_a_hole_is_filled_with_the_islands_in_it_and_an_open_bay_is_not():
+    closed = mask("#######", "#.....#", "#.###.#", "#.#.#.#", "#.###.#", "#.....#", "#######")
+    assert fill_holes(closed).all()
+    open_at_the_edge = closed.copy()
+    open_at_the_edge[0, 3] = False
+    bay = mask("###.###", "#.....#", "#.###.#", "#.###.#", "#.###.#", "#.....#", "#######")
+    assert np.array_equal(fill_holes(open_at_the_edge), bay)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_largest_part_is_that_of_the_whole_image_wherever_the_mask_lies(seed):
+    for before in awkward_masks(seed):
+        _, labels, parts, _ = cv2.connectedComponentsWithStats(before.view(np.uint8))
+        sizes = parts[1:, cv2.CC_STAT_AREA]
+        expected = labels == 1 + sizes.argmax() if len(sizes) else before
+        largest = largest_component(before)
+        assert largest.dtype == bool and np.array_equal(largest, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (1, 1), (4, 5)])
+@pytest.mark.parametrize("value", [False, True])
+def test_empty_and_full_masks_stay_as_they_are(shape, value):
+    before = np.full(shape, value)
+    for tidied in (largest_component(before), fill_holes(before)):
+        assert np.array_equal(tidied, before)
 
 
 def test_a_gap_at_the_edge_or_across_a_corner_of_the_mask_is_no_way_out():

@@ -10,7 +10,7 @@ is not asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +20,7 @@ import pandas as pd
 from lesion.pipeline.parallel import in_order
 from lesion.scoring.intervals import means
 from lesion.scoring.originals import Originals
-from lesion.scoring.postprocess import Rules
+from lesion.scoring.postprocess import Rules, fill_holes, largest_component
 from lesion.scoring.scores import Confusion, ImageScores
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ AUTO = "auto"
 Option = TypeVar("Option", bool, float)
 COMPARED = ("dice", "iou", "thresholded_iou")
 START = 0.5  # the threshold that others are held against
+STRIP = 2**17  # pixels whose thresholds are taken at once: their half megabyte stays in the cache
 _GRID = [step / 20 for step in range(1, 20)]
 
 
@@ -69,7 +70,11 @@ def choose(
         limits[other] = sweep[other]
     threshold = _best(limits)
 
-    tidied = tidyings(Rules(tta, threshold, False, False), maps[tta], originals, workers)
+    # Of masks with their holes, whatever is fixed: so components are compared.
+    filling = sorted({False, *_options(knobs.fill_holes)})
+    variants = list(product(_options(knobs.largest_component), filling))
+    plainly = Rules(tta, threshold, largest_component=False, fill_holes=False)
+    tidied = tidyings(plainly, maps[tta], originals, variants, workers)
     parts = {largest: tidied[largest, False] for largest in _options(knobs.largest_component)}
     largest = _best(parts)
     holes = {filled: tidied[largest, filled] for filled in _options(knobs.fill_holes)}
@@ -143,36 +148,52 @@ def at_thresholds(
 ) -> list[Confusion]:
     """The counts of `probabilities >= threshold` (H×W float32), thresholds rising, in one pass."""
     limits = np.asarray(thresholds, np.float32)
-    # Most pixels lie above or below all thresholds; only the others have to be sorted in.
-    certain = probabilities >= limits[-1]
-    between = (probabilities >= limits[0]) & ~certain
-    levels = np.searchsorted(limits, probabilities[between], side="right") - 1
-    marked = np.bincount(levels, minlength=len(limits))
-    found = np.bincount(levels[truth[between]], minlength=len(limits))
-    marked[-1] = np.count_nonzero(certain)
-    found[-1] = np.count_nonzero(certain & truth)
-    lesion = int(np.count_nonzero(truth))
-    counts = zip(*(column[::-1].cumsum()[::-1].tolist() for column in (found, marked)), strict=True)
+    lesion, certain, hits = int(np.count_nonzero(truth)), 0, 0
+    unsure, unsure_lesion = [], []
+    rows = max(1, STRIP // truth.shape[1])
+    for top in range(0, len(truth), rows):
+        strip, actual = probabilities[top : top + rows], truth[top : top + rows]
+        # Most pixels lie below or above all thresholds; only the others are held against each.
+        above = strip >= limits[-1]
+        certain += int(np.count_nonzero(above))
+        hits += int(np.count_nonzero(above & actual))
+        between = (strip >= limits[0]) > above
+        unsure.append(strip[between])
+        unsure_lesion.append(unsure[-1][actual[between]])
+    counts = zip(
+        _counts(np.concatenate(unsure_lesion), limits, hits),
+        _counts(np.concatenate(unsure), limits, certain),
+        strict=True,
+    )
     return [
         Confusion(tp, predicted - tp, lesion - tp, truth.size - lesion - predicted + tp)
         for tp, predicted in counts
     ]
 
 
+def _counts(values: np.ndarray, limits: np.ndarray, more: int) -> list[int]:
+    """How many of N values lie at each limit or above it, and `more` that lie above all."""
+    return [more + int(np.count_nonzero(values >= limit)) for limit in limits]
+
+
 def tidyings(
-    rules: Rules, maps: np.ndarray, originals: Originals, workers: int = 0
+    plainly: Rules,
+    maps: np.ndarray,
+    originals: Originals,
+    variants: Sequence[tuple[bool, bool]],
+    workers: int = 0,
 ) -> dict[tuple[bool, bool], pd.DataFrame]:
-    """Scores (COMPARED) by whether the largest component is taken, and holes are filled."""
-    variants = list(product([False, True], [False, True]))
+    """Scores (COMPARED) by `variants`: is the largest component taken, are holes filled.
+
+    `plainly` are rules that do neither.
+    """
 
     def count(row: int) -> list[Confusion]:
         truth = originals.truth(row)
-        probabilities = originals.enlarged(row, maps[row])
+        plain = plainly.mask(originals.enlarged(row, maps[row]))
+        parts = {largest: largest_component(plain) if largest else plain for largest, _ in variants}
         return [
-            Confusion.between(
-                replace(rules, largest_component=largest, fill_holes=holes).mask(probabilities),
-                truth,
-            )
+            Confusion.between(fill_holes(parts[largest]) if holes else parts[largest], truth)
             for largest, holes in variants
         ]
 

@@ -1,5 +1,7 @@
 """A split's images at their original resolution, where they are scored."""
 
+import zlib
+
 import numpy as np
 import pandas as pd
 
@@ -12,10 +14,18 @@ from lesion.pipeline.errors import ImageError
 class Originals:
     """The images of a split by their row in the arrays; threads may share it."""
 
-    def __init__(self, index: pd.DataFrame, archives: ArchiveReader) -> None:
-        """`index` is of the arrays (`lesion.formats.arrays.load_index`)."""
+    def __init__(
+        self, index: pd.DataFrame, archives: ArchiveReader, keep_truth: bool = False
+    ) -> None:
+        """`index` is of the arrays (`lesion.formats.arrays.load_index`).
+
+        With `keep_truth` each true mask is decoded once, and kept in some kilobytes, for a split
+        that is gone through several times.
+        """
         self.rows = list(index.itertuples(index=False))
         self.archives = archives
+        self.keep_truth = keep_truth
+        self._kept: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -27,6 +37,8 @@ class Originals:
             ImageError: it is no whole image, or not of the size in the index.
         """
         found = self.rows[row]
+        if row in self._kept:
+            return _unpacked(self._kept[row], (found.height, found.width))
         try:
             content = self.archives.read(found.mask_archive, found.mask)
             mask = decode_mask(content, Reading.from_row(found))
@@ -37,6 +49,8 @@ class Originals:
                 f"{found.mask_archive}: {found.mask} is {mask.shape[1]}×{mask.shape[0]}; expected "
                 f"{found.width}×{found.height} as in arrays/index.csv; run `dvc repro preprocess`"
             )
+        if self.keep_truth:
+            self._kept[row] = _packed(mask)
         return mask
 
     def enlarged(self, row: int, probabilities: np.ndarray) -> np.ndarray:
@@ -50,3 +64,13 @@ class Originals:
     def shown(self, row: int, square: np.ndarray) -> np.ndarray:
         """The part of the network's square, S×S, that shows the photograph: without bars."""
         return square[Placement.from_row(self.rows[row]).target.slices]
+
+
+def _packed(mask: np.ndarray) -> bytes:
+    """A bool mask as bits, deflated: far sooner undone than a PNG of bytes is decoded."""
+    return zlib.compress(np.packbits(mask).tobytes(), level=1)
+
+
+def _unpacked(content: bytes, shape: tuple[int, int]) -> np.ndarray:
+    bits = np.frombuffer(zlib.decompress(content), np.uint8)
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)
