@@ -37,10 +37,14 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("presets", nargs="+", help="names of files in presets/")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--precision", help="instead of the presets' own")
+    parser.add_argument("--threads", type=int, help="instead of the presets' own")
     given = parser.parse_args()
+    options = {"precision": given.precision, "threads": given.threads}
+    changes = {name: value for name, value in options.items() if value is not None}
 
     results = {
-        preset: [run(given.data, given.runs, preset, seed) for seed in range(given.seeds)]
+        preset: [run(given.data, given.runs, preset, seed, changes) for seed in range(given.seeds)]
         for preset in given.presets
     }
     against = per_image(results[given.presets[-1]])
@@ -48,16 +52,16 @@ def main() -> None:
     print(table([row(preset, runs, against) for preset, runs in results.items()]))
 
 
-def run(data: Path, runs: Path, preset: str, seed: int) -> Path:
+def run(data: Path, runs: Path, preset: str, seed: int, changes: dict[str, object]) -> Path:
     """The folder with the results of a preset and seed, which are made if they are not there."""
-    folder = runs / f"{preset}-{seed}"
+    folder = runs / "-".join(map(str, (preset, seed, *changes.values())))
     done = folder / "seconds.json"
     if done.exists():
         return folder
     # Of a run that was broken off, a training that goes on would be timed in part.
     shutil.rmtree(folder, ignore_errors=True)
     runs.mkdir(exist_ok=True)
-    stages_in(folder, **preset_values(preset), seed=seed, data=data.resolve())
+    stages_in(folder, **preset_values(preset) | changes, seed=seed, data=data.resolve())
     seconds = {}
     for stage in STAGES:
         print(f"{preset}, seed {seed}: {stage}", file=sys.stderr)

@@ -86,7 +86,8 @@ def train(way: str, seconds: float) -> float:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     split = Split(images, images[..., 0] % 2, [str(number) for number in range(IMAGES)])
-    trainer = Trainer(knobs, split, split, prepare(threads=1 if way == "one" else 0))
+    device = prepare(1 if way == "one" else 0, "float32")
+    trainer = Trainer(knobs, split, split, device)
     for _ in range(WARM_UP):
         trainer.advance()
     steps = []

@@ -28,7 +28,7 @@ from measure import machine, spread, table
 from torch.utils.flop_counter import FlopCounterMode
 
 import lesion.training.trainer
-from lesion.network.device import has_bfloat16, prepare
+from lesion.network.device import bfloat16_unit, prepare
 from lesion.network.predict import Predictor
 from lesion.training.batches import Split
 from lesion.training.trainer import Trainer
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="in a round")
     given = parser.parse_args()
-    device = prepare(threads=0)
+    device = prepare(threads=0, precision=given.precision)
 
     trainer = our_trainer(given, device)
     contenders = {"ours": lambda: trainer.advance(), "ours, prediction": predictor(trainer, given)}
@@ -68,7 +68,7 @@ def main() -> None:
     print(table([{"": name, "images/s": spread(values, 1)} for name, values in rates.items()]))
     print(f"\noutside forward, backward and optimiser: {outside(trainer, device):.1%} of a step")
     step_flops = operations(trainer)
-    for kind in [torch.float32] + [torch.bfloat16] * has_bfloat16(device):
+    for kind in [torch.float32] + [torch.bfloat16] * (bfloat16_unit(device) != "none"):
         peak = matrix_rate(kind, device)
         reached = step_flops / median(seconds["ours"])
         print(

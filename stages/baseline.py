@@ -6,6 +6,10 @@ writes  metrics/baselines.csv: a row an image with its traits (scoring/traits.py
 knobs   none
 """
 
+import lesion  # noqa: F401  before the libraries to which it says how to compute
+
+# isort: split
+
 from pathlib import Path
 from typing import Any
 

@@ -9,6 +9,10 @@ knobs   panel_images (params.yaml)
 
 from __future__ import annotations
 
+import lesion  # noqa: F401  before the libraries to which it says how to compute
+
+# isort: split
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path

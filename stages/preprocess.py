@@ -8,6 +8,10 @@ knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks,
         max_empty (params.yaml)
 """
 
+import lesion  # noqa: F401  before the libraries to which it says how to compute
+
+# isort: split
+
 from itertools import product
 from pathlib import Path
 

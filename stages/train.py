@@ -13,6 +13,10 @@ several GPUs or machines: torchrun --nproc-per-node=2 stages/train.py, then
 `dvc commit --force train`.
 """
 
+import lesion  # noqa: F401  before the libraries to which it says how to compute
+
+# isort: split
+
 import os
 import sys
 from dataclasses import asdict
@@ -49,7 +53,7 @@ METRICS = Path("metrics/train.json")
 
 def main() -> None:
     knobs = load_params(TrainParams)
-    device = prepare(knobs.threads)
+    device = prepare(knobs.threads, knobs.precision)
     files = training_arrays(ARRAYS)
     pretrained = knobs.encoder != "none"
     with joined() as process, memory_named(device, knobs.batch_size, knobs.width):
@@ -61,7 +65,7 @@ def main() -> None:
             imagenet=load_imagenet(IMAGENET) if pretrained else None,
             process=process,
         )
-        machine = arithmetic(device) | {"processes": process.count}
+        machine = arithmetic(device, knobs.precision) | {"processes": process.count}
         # The index says which shape the photographs have.
         identity = fingerprint(knobs, [*files, ARRAYS / INDEX, *[IMAGENET] * pretrained], machine)
         checkpoint = Checkpoint(finished.CHECKPOINT, identity)

@@ -15,8 +15,9 @@ SHARED = ROOT.parent / "shared"  # real photographs and weights, where there are
 SMALL = {"limit": 16, "image_size": 32, "width": 2, "depth": 2, "epochs": 2, "threads": 1}
 
 # As on a fresh machine: no settings of git, DVC or MLflow from outside the copy, nor of the make
-# that may run the tests.
+# that may run the tests, nor of how libraries compute.
 _FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "MAKE", "MFLAGS")
+_FOREIGN += ("NPY_", "OPENBLAS_", "OPENCV_", "ATEN_", "ONEDNN_", "MKL_")
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "A User",
     "GIT_AUTHOR_EMAIL": "user@example.org",

@@ -100,7 +100,7 @@ def test_a_stage_names_an_unknown_parameter_and_what_was_meant(project: Path) ->
         ("batch_size", -4, "found -4; expected a whole number at least 1"),
         ("epochs", 2.5, "found 2.5; expected a whole number at least 1"),
         ("width", "true", "found True; expected a whole number"),
-        ("precision", "half", "found 'half'; expected one of auto, float32, bfloat16"),
+        ("precision", "half", "found 'half'; expected one of portable, auto, float32, bfloat16"),
         ("threshold", ".nan", "found nan; expected auto or a number above 0 and below 1"),
         ("source", "isic2081", "found 'isic2081'; expected data (the archives"),
     ],

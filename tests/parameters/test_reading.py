@@ -24,7 +24,7 @@ CHOICES = {
     "encoder": "none, mobilenet_v2, mobilenet_v3_small",
     "schedule": "one_cycle, constant",
     "loss": "bce_dice, bce",
-    "precision": "auto, float32, bfloat16",
+    "precision": "portable, auto, float32, bfloat16",
 }
 REALS = [*SHARES, "lr", "weight_decay", *STRENGTHS, "threshold"]
 STAGE_OF = {name: model for model in ALL_STAGES for name in model.model_fields}
@@ -124,8 +124,8 @@ def test_values_at_the_edge_of_what_is_allowed_are_taken(write, name, values):
         ("encoder", "resnet", "'resnet'", "resnet18, resnet34"),
         ("threshold", "0", "0", "above 0 and below 1"),
         ("threshold", "1", "1", "above 0 and below 1"),
-        ("precision", "float16", "'float16'", "auto, float32, bfloat16"),
-        ("precision", "true", "True", "auto, float32, bfloat16"),
+        ("precision", "float16", "'float16'", "portable, auto, float32, bfloat16"),
+        ("precision", "true", "True", "portable, auto, float32, bfloat16"),
         ("source", "3", "3", "name"),
         ("source", "''", "''", "name"),
     ],

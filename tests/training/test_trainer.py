@@ -80,7 +80,7 @@ def gpu() -> Iterator[torch.device]:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield prepare(threads)
+    yield prepare(threads, "float32")
     torch.set_deterministic_debug_mode(mode)
 
 

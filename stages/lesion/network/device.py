@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
@@ -11,14 +12,33 @@ import torch
 
 from lesion.pipeline.errors import InputError
 
+PORTABLE = "portable"  # the precision that is float32, and computed alike on many processors
+ALIKE = "any with AVX2"
+# What torch, oneDNN and MKL look up when they compute for the first time. MKL would otherwise tell
+# Intel's processors from AMD's.
+_HELD = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
 
-def prepare(threads: int) -> torch.device:
+
+def prepare(threads: int, precision: str) -> torch.device:
     """Makes torch deterministic, gives it `threads` threads (0: all cores), picks the device.
 
     A GPU where there is one; among several processes, each its own. Results repeat to the bit on
     the same machine and thread count; they differ in rounding between thread counts, which split
-    sums differently.
+    sums differently. With `precision` portable, when 0 threads are one, they are the same on all
+    processors with AVX2; where that cannot hold, a line says so. It has to be called before torch
+    computes anything.
     """
+    device = _device()
+    if precision == PORTABLE:
+        threads = threads or 1
+        if why := not_portable(device):
+            print(
+                f"precision portable: {why}: results will repeat on this machine, and differ in "
+                "rounding from those of others",
+                flush=True,
+            )
+        else:
+            _hold()
     if threads:
         torch.set_num_threads(threads)
     os.environ.setdefault(
@@ -29,6 +49,10 @@ def prepare(threads: int) -> torch.device:
     # Saves a twentieth of the time. A property of the module's own class, which has no types.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    return device
+
+
+def _device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
@@ -40,14 +64,35 @@ def prepare(threads: int) -> torch.device:
     return device
 
 
-def arithmetic(device: torch.device) -> dict[str, str | int]:
+def not_portable(device: torch.device) -> str:
+    """Why results on `device` have other bytes than elsewhere; empty where they need not have."""
+    if device.type != "cpu":
+        return "a GPU computes"
+    if sys.platform != "linux" or not torch.cpu._is_avx2_supported():
+        return "this is no Linux on a processor with AVX2"
+    return ""
+
+
+def _hold() -> None:
+    os.environ |= _HELD
+    if _instructions() != "AVX2":
+        raise RuntimeError("torch has computed something before it was told how")
+
+
+def arithmetic(device: torch.device, precision: str) -> dict[str, str | int]:
     """What random numbers and rounding depend on: versions, the processor, its threads."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _instructions()
+    if precision == PORTABLE and not not_portable(device):
+        processor: dict[str, str | int] = {"processor": ALIKE}
+    else:
+        on_gpu = device.type == "cuda"
+        name = torch.cuda.get_device_name(device) if on_gpu else _instructions()
+        processor = {"processor": name}
+        if precision in ("auto", "bfloat16"):
+            processor["bfloat16"] = bfloat16_unit(device)
     return {
         "torch": torch.__version__,  # with the version of CUDA
         **{package: version(package) for package in ("torchvision", "numpy")},
-        "processor": name,
-        "bfloat16": int(has_bfloat16(device)),
+        **processor,
         "processor_threads": torch.get_num_threads(),
     }
 
@@ -74,15 +119,21 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     `auto` takes bfloat16 where the processor multiplies it in hardware, and float32 elsewhere,
     where it would be emulated, and slower.
     """
-    enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_bfloat16(device, precision))
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware."""
+def in_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether `precision` asks for bfloat16 on this device."""
+    return precision == "bfloat16" or (precision == "auto" and bfloat16_unit(device) != "none")
+
+
+def bfloat16_unit(device: torch.device) -> str:
+    """What multiplies bfloat16 in hardware: gpu, amx or avx512; none, if nothing does."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return "gpu" if torch.cuda.is_bf16_supported(including_emulation=False) else "none"
+    if torch.cpu._is_amx_tile_supported():
+        return "amx"
+    return "avx512" if torch.cpu._is_avx512_bf16_supported() else "none"
 
 
 def _instructions() -> str:

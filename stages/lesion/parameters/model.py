@@ -14,7 +14,7 @@ Name = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["portable", "auto", "float32", "bfloat16"]
 Strength = Annotated[float, Field(ge=0, le=1)]
 Auto = Literal["auto"]  # chosen on the validation split
 Resize = Literal["stretch", "letterbox", "crop"]
