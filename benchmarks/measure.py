@@ -48,11 +48,15 @@ def said(what: str, run: Measured) -> Measured:
     return run
 
 
+def users_environment() -> dict[str, str]:
+    """As in the tests, but with the threads that a user has: those allow one."""
+    return {name: value for name, value in environment().items() if not name.startswith("OMP_")}
+
+
 def measure(command: list[str], folder: Path) -> Measured:
     """Runs a command in `folder`, with what it prints in output.txt there, and ends if it fails."""
     output = folder / "output.txt"
-    # With the threads that a user has: the tests' environment allows one.
-    environ = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
+    environ = users_environment()
     os.sync()  # what was written before is no part of it
     with output.open("w", encoding="utf-8") as file:
         start = time.perf_counter()

@@ -18,7 +18,7 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
-from measure import environment, machine, spread, table
+from measure import machine, spread, table, users_environment
 from preset_values import PRESETS, preset_values
 
 FILE = Path(__file__).resolve()
@@ -64,11 +64,9 @@ def speeds(given: argparse.Namespace) -> list[dict]:
 
 
 def of_process(options: list[str]) -> str:
-    # With the threads that are asked for: the tests' environment allows one.
-    environ = {name: value for name, value in environment().items() if "OMP_" not in name}
     command = [sys.executable, str(FILE), *options]
     return subprocess.run(
-        command, env=environ, stdout=subprocess.PIPE, encoding="utf-8", check=True
+        command, env=users_environment(), stdout=subprocess.PIPE, encoding="utf-8", check=True
     ).stdout.splitlines()[-1]
 
 

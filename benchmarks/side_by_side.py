@@ -22,7 +22,7 @@ from statistics import median
 if "busy" in sys.argv:
     import torch  # noqa: F401 (before lesion, which says how torch's threads wait)
 
-from measure import environment, machine, spread, table
+from measure import machine, spread, table, users_environment
 
 WAYS = ("one", "sleep", "busy")
 FILE = Path(__file__)
@@ -61,11 +61,9 @@ def main() -> None:
 
 def at_once(count: int, way: str, seconds: float) -> list[float]:
     """The median step of each of so many trainings."""
-    # With the threads that a user has: the tests' environment allows one.
-    environ = {name: value for name, value in environment().items() if "OMP_" not in name}
     command = [sys.executable, str(FILE), "--way", way, "--seconds", str(seconds)]
     running = [
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, encoding="utf-8")
+        subprocess.Popen(command, env=users_environment(), stdout=subprocess.PIPE, encoding="utf-8")
         for _ in range(count)
     ]
     return [float(process.communicate()[0]) for process in running]
