@@ -6,7 +6,8 @@ writes  metrics/evaluation.json (what was chosen on validation; the scores of bo
         without interval where there are fewer than ten images),
         metrics/per_image.csv, metrics/choice.csv, metrics/thresholds.csv (validation),
         metrics/calibration.csv, metrics/risk_coverage.csv (test),
-        predictions/<split>/X_segmentation.png (the challenge's format)
+        predictions/<split>/X_segmentation.png (the challenge's format),
+        model/predictor.json, what was chosen, with which the weights are complete
 knobs   threshold, tta, largest_component, fill_holes, precision, threads (params.yaml)
 
 What is `auto` is chosen on the validation split. After that the true masks of the test split are
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from lesion.console.cli import run
 from lesion.console.progress import Progress
 from lesion.formats.arrays import load_split
 from lesion.formats.header import WEIGHTS_FILE
+from lesion.formats.settings import SETTINGS_FILE, Settings, weights_hash
 from lesion.formats.splits import SCORED
 from lesion.formats.tables import METRICS, load_table
 from lesion.network.device import prepare
@@ -46,9 +48,9 @@ from lesion.pipeline.parallel import in_order
 from lesion.scoring.boundary import BoundaryScores
 from lesion.scoring.calibration import PixelCounts, calibrated, calibration_errors
 from lesion.scoring.choice import choose, views
-from lesion.scoring.confidence import NoLesion, expected_dice, reliance, risk_coverage
+from lesion.scoring.confidence import NoLesion, reliance, review_limit, risk_coverage
+from lesion.scoring.decision import Decision
 from lesion.scoring.originals import Originals
-from lesion.scoring.postprocess import Rules
 from lesion.scoring.scores import Confusion, ImageScores
 from lesion.scoring.summary import summarise_split
 
@@ -62,7 +64,8 @@ NOTES = {"validation": ", on which epoch and rules were chosen: it flatters"}
 def main() -> None:
     knobs = load_params(EvaluateParams)
     device = prepare(knobs.threads, knobs.precision)
-    predictor = Predictor(load_model(MODEL / WEIGHTS_FILE, device)[0], knobs.precision)
+    weights = MODEL / WEIGHTS_FILE
+    predictor = Predictor(load_model(weights, device)[0], knobs.precision)
     baselines = load_table("baselines")
     splits = {split: load_split(ARRAYS, split) for split in SCORED}
     for index, _, _ in splits.values():
@@ -94,25 +97,22 @@ def main() -> None:
         temperature = pixels["validation"].temperature()
         empty = ~np.any(splits["validation"][2], axis=(1, 2))
         tops = highest(originals["validation"], maps["validation"], temperature)
-        no_lesion = NoLesion.fitted(tops, empty)
+        decision = Decision(rules, temperature, NoLesion.fitted(tops, empty))
         tables = {}
         for split in SCORED:
             (folder / split).mkdir()
-            cases = score(
-                originals[split], maps[split], rules, temperature, no_lesion, folder / split, knobs
-            )
-            tables[split] = splits[split][0][["id", "split", "synthetic"]].join(cases)
+            cases = score(originals[split], maps[split], decision, folder / split, knobs)
+            tables[split] = splits[split][0][["id", "split", "synthetic", "group"]].join(cases)
 
     scores = pd.concat([summarise_split(table, baselines) for table in tables.values()])
     reliability = {split: counts.reliability(temperature) for split, counts in pixels.items()}
     synthetic = any(table["synthetic"].any() for table in tables.values())
+    origin: Literal["synthetic", "photographs"] = "synthetic" if synthetic else "photographs"
+    limit = round(review_limit(tables["validation"]["expected_dice"].to_numpy()), 6)
+    chosen: dict[str, Any] = {**decision.named(), "review_limit": limit}
     evaluation: dict[str, Any] = {
-        "origin": "synthetic" if synthetic else "photographs",
-        "chosen": {
-            **asdict(rules),
-            "temperature": temperature,
-            **named("no_lesion", asdict(no_lesion)),
-        },
+        "origin": origin,
+        "chosen": chosen,
         **{
             split: {
                 **network_scores(scores, split),
@@ -130,6 +130,10 @@ def main() -> None:
         for split in SCORED
     }
     write_json(METRICS / "evaluation.json", evaluation)
+    settings = Settings(
+        weights=weights_hash(weights), precision=knobs.precision, origin=origin, **chosen
+    )
+    write_json(MODEL / SETTINGS_FILE, settings.model_dump())
     written = {
         "scores": scores,
         "per_image": pd.concat(tables.values()),
@@ -184,9 +188,7 @@ def highest(originals: Originals, maps: np.ndarray, temperature: float) -> np.nd
 def score(
     originals: Originals,
     maps: np.ndarray,
-    rules: Rules,
-    temperature: float,
-    no_lesion: NoLesion,
+    decision: Decision,
     folder: Path,
     knobs: EvaluateParams,
 ) -> pd.DataFrame:
@@ -194,17 +196,15 @@ def score(
 
     def one(row: int) -> dict[str, float]:
         truth = originals.truth(row)
-        prediction = rules.mask(originals.enlarged(row, maps[row]))
+        decided = originals.decided(row, maps[row], decision)
+        prediction = decided.mask
         name = f"{originals.rows[row].id}_segmentation.png"
         (folder / name).write_bytes(encode_mask(prediction))
         confusion = Confusion.between(prediction, truth)
-        shown = originals.shown(row, maps[row])
         return {
             **asdict(ImageScores.of(confusion)),
             **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": expected_dice(
-                calibrated(shown, temperature), rules.mask(shown), no_lesion
-            ),
+            "expected_dice": decided.expected_dice,
             "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
             "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
             **asdict(confusion),

@@ -315,6 +315,7 @@ def test_what_the_parameters_fix_is_used(changed, tta):
     chosen = evaluation(folder)["chosen"]
     temperature = chosen.pop("temperature")
     no_lesion = NoLesion(chosen.pop("no_lesion_odds"), chosen.pop("no_lesion_slope"))
+    assert 0 < chosen.pop("review_limit") <= 1
     assert chosen == asdict(rules)
 
     index, images, _ = load_split(folder / "arrays", "test")

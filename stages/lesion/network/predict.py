@@ -51,6 +51,11 @@ class Predictor(nn.Module):
         return [view.flip(axes)[:, 0] for view, axes in zip(views, mirrors, strict=True)]
 
 
+def images_a_pass(device: torch.device, mirrored: bool) -> int:
+    """Of how many images a forward pass is, `mirrored` those with their mirror images."""
+    return TOGETHER[device.type] // (len(MIRRORS) if mirrored else 1)
+
+
 def probability_maps(
     predictor: Predictor,
     images: np.ndarray,
@@ -69,7 +74,7 @@ def probability_maps(
     forward pass.
     """
     mirrored = any(tta)
-    together = TOGETHER[device.type] // (len(MIRRORS) if mirrored else 1)
+    together = images_a_pass(device, mirrored)
 
     def predict(start: int) -> np.ndarray:
         torch.set_num_threads(1)  # of this worker

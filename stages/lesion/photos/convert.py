@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lesion.photos.duplicates import least_for_hash, perceptual_hash
-from lesion.photos.images import Photograph, decode_image
+from lesion.photos.duplicates import perceptual_hash
+from lesion.photos.images import Photograph
 from lesion.photos.masks import Mask, Reading, Values, open_mask
-from lesion.photos.placement import Placement, image_to_square, least_size, mask_to_square, place
+from lesion.photos.placement import Placement, mask_to_square
+from lesion.photos.square import to_square
 from lesion.photos.turns import Turn
 from lesion.pipeline.errors import ImageError
 
@@ -73,18 +74,17 @@ def convert(
     """
     with _named("mask"):
         mask = open_mask(mask_file, reading, lesion_values)
-    image = _image_for(mask, image_file, policy, side)
+    with _named("image"):
+        square = to_square(image_file, policy, side)
+    image, placement = square.photograph, square.placement
     if image.shape != mask.shape and not reading:
         mask = _otherwise(mask, image)
-        image = _image_for(mask, image_file, policy, side)
     if image.shape != mask.shape:
         (height, width), (mask_height, mask_width) = image.shape, mask.shape
         raise ImageError(
             f"image {width}×{height}, mask {mask_width}×{mask_height}; expected one size"
         )
     height, width = mask.shape
-    placement = place(policy, height, width, side)
-    square = image_to_square(image.pixels, placement, image.shape, side)
     small = mask_to_square(mask.image, placement, side)
     notes = [*image.notes, *mask.notes]
     if mask.reading.turn != mask.own_turn:
@@ -94,28 +94,18 @@ def convert(
     if mask.lesion in (0, height * width):
         notes.append("all lesion" if mask.lesion else "no lesion")
     return Converted(
-        image=square,
+        image=square.pixels,
         mask=small,
         shape=image.shape,
         placement=placement,
         lesion_share=mask.lesion / (height * width),
-        colour=cv2.mean(square[placement.target.slices])[:3],
+        colour=cv2.mean(square.pixels[placement.target.slices])[:3],
         hash=perceptual_hash(image.pixels, image.shape),
         notes=tuple(notes),
         reading=mask.reading,
         values=mask.values,
-        turn=None if reading else _turn(mask, image, square, small, placement),
+        turn=None if reading else _turn(mask, image, square.pixels, small, placement),
     )
-
-
-def _image_for(mask: Mask, image_file: bytes, policy: str, side: int) -> Photograph:
-    """The photograph, no larger than is needed where it has the shape of its mask."""
-    height, width = mask.shape
-    least = least_size(place(policy, height, width, side), height, width)
-    with _named("image"):
-        return decode_image(
-            image_file, tuple(np.maximum(least, least_for_hash(mask.shape)).tolist())
-        )
 
 
 def _otherwise(mask: Mask, image: Photograph) -> Mask:

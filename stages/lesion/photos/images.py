@@ -43,6 +43,7 @@ _UPRIGHT = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)  # height and width change places
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
         ImageError: the content is no image, or not a whole one.
     """
     with opened(content) as image:
-        turn = exif_turn(image) or 1
-        by = turn if gives_stored_pixels(image) else 1
-        on_its_side = 5 <= by <= 8
+        turn, by = exif_turn(image) or 1, _turn_of(image)
         notes = [*_colour_notes(image, content)]
         if by != 1:
             notes.append("turned by EXIF")
@@ -82,13 +81,24 @@ def decode_image(content: bytes, at_least: tuple[int, int] | None = None) -> Pho
             least = at_least or (0, 0)
             if by != 1 and any(length % 8 for length in image.size):
                 least = (0, 0)  # turned, the pixels that are filled in part would be the first
-            pixels, warned = decode_jpeg(content, "RGB", least[::-1] if on_its_side else least)
+            pixels, warned = decode_jpeg(
+                content, "RGB", least[::-1] if by in _ON_ITS_SIDE else least
+            )
             notes += [WARNED] * warned
         else:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
-        pixels = upright(pixels, by)
-        shape = image.size if on_its_side else image.size[::-1]
-        return Photograph(pixels, shape, tuple(notes), turn)
+        shape = _upright_shape(image, by)
+        return Photograph(upright(pixels, by), shape, tuple(notes), turn)
+
+
+def photograph_shape(content: bytes) -> tuple[int, int]:
+    """Height and width of `decode_image`'s photograph, by the header of its file.
+
+    Raises:
+        ImageError: the content is no image, or not a whole one as far as its header tells.
+    """
+    with opened(content) as image:
+        return _upright_shape(image, _turn_of(image))
 
 
 def exif_turn(image: Image.Image) -> int | None:
@@ -102,6 +112,15 @@ def exif_turn(image: Image.Image) -> int | None:
 def gives_stored_pixels(image: Image.Image) -> bool:
     """Whether the stored pixels are what Pillow gives: it turns those of a TIFF itself."""
     return image.format != "TIFF"
+
+
+def _turn_of(image: Image.Image) -> int:
+    """The EXIF orientation by which the pixels that Pillow gives have to be turned; 1: none."""
+    return exif_turn(image) or 1 if gives_stored_pixels(image) else 1
+
+
+def _upright_shape(image: Image.Image, turn: int) -> tuple[int, int]:
+    return image.size if turn in _ON_ITS_SIDE else image.size[::-1]
 
 
 def upright(pixels: np.ndarray, turn: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Outputs that are written whole or not at all."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -7,11 +9,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from tqdm import tqdm
 
 from lesion.pipeline.errors import FULL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager

@@ -7,10 +7,13 @@ pixels by one number, which the validation split gives; it moves no pixel across
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import scipy  # loads its parts where they are used
+
+if TYPE_CHECKING:
+    import pandas as pd  # slower to import than a photograph is to segment
 
 LARGEST = 12.0  # logits beyond it count as it; a probability of 6e-6
 STEP = 0.01
@@ -54,6 +57,8 @@ class PixelCounts:
 
     def reliability(self, temperature: float) -> pd.DataFrame:
         """For BINS ranges of probability: its mean, the share that is lesion, and the pixels."""
+        import pandas as pd
+
         probabilities = scipy.special.expit(_LOGITS / temperature)
         bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
         pixels, lesion, total = (

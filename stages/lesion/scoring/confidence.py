@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 import scipy  # loads its parts where they are used
 
 from lesion.scoring.scores import LEAST_JACCARD
+
+if TYPE_CHECKING:
+    import pandas as pd  # slower to import than a photograph is to segment
 
 REVIEWED = 0.1  # share of the images, those of least confidence, that somebody would look at
 Numbers = TypeVar("Numbers", float, np.ndarray)
@@ -74,12 +76,19 @@ def expected_dice(probabilities: np.ndarray, mask: np.ndarray, no_lesion: NoLesi
     return float(2 * found * (1 - empty) / (marked * (1 - empty) + lesion))
 
 
+def review_limit(expected: np.ndarray) -> float:
+    """The expected Dice at which, or below, the REVIEWED share of N images lies."""
+    return float(np.sort(expected)[math.ceil(REVIEWED * len(expected)) - 1])
+
+
 def risk_coverage(rows: pd.DataFrame) -> pd.DataFrame:
     """What is left of the risk if only the images of highest confidence are kept.
 
     `rows` has id, iou, expected_dice; the result a row for each number of kept images: `coverage`
     (share of the images), `risk` (mean of 1 − IoU), `failures` (share with IoU below 0.65).
     """
+    import pandas as pd
+
     ranked = rows.sort_values(["expected_dice", "id"], ascending=[False, True])
     kept = np.arange(1, len(ranked) + 1)
     return pd.DataFrame(

@@ -9,6 +9,7 @@ from lesion.photos.archives import ArchiveReader
 from lesion.photos.masks import Reading, decode_mask
 from lesion.photos.placement import Placement, from_square
 from lesion.pipeline.errors import ImageError
+from lesion.scoring.decision import Decided, Decision
 
 
 class Originals:
@@ -60,6 +61,12 @@ class Originals:
         """
         found = self.rows[row]
         return from_square(probabilities, Placement.from_row(found), found.height, found.width)
+
+    def decided(self, row: int, probabilities: np.ndarray, decision: Decision) -> Decided:
+        """What is decided of the network's square, S×S float32, at the photograph's own size."""
+        found = self.rows[row]
+        shape = found.height, found.width
+        return decision.of(probabilities, Placement.from_row(found), shape)
 
     def shown(self, row: int, square: np.ndarray) -> np.ndarray:
         """The part of the network's square, S×S, that shows the photograph: without bars."""
