@@ -164,6 +164,18 @@ def notes(listing: Listing, layout: Layout) -> list[str]:
     ]
 
 
+def meant_as_photographs(names: Iterable[str], layout: Layout = OFFICIAL) -> list[str]:
+    """Files of a place that may be anything: all but texts, masks, and what systems leave there."""
+    return [
+        name
+        for name in names
+        if not _is_folder(name)
+        and not _is_of_the_system(file := inner_path(name))
+        and not _lies_beside(file, layout)
+        and not layout.is_mask(file.stem)
+    ]
+
+
 def inner_path(name: str) -> PurePosixPath:
     """Where a member lies in its archive or folder."""
     return PurePosixPath(name.replace("\\", "/"))
