@@ -1,10 +1,12 @@
-"""Draws the data, the training, the scores and the predictions, and writes the report page.
+"""Draws the data, the training, the scores and the predictions, and writes the report page and the
+model card.
 
-reads   metrics/*.csv, metrics/evaluation.json, predictions/, raw/, arrays/index.csv, model/
+reads   metrics/*.csv, metrics/evaluation.json, metrics/data.json, predictions/, raw/,
+        arrays/index.csv, model/unet.safetensors, model/predictor.json
 writes  plots/report.html (all in one file, for a browser without a network) and, as PNG,
         plots/data, curves, panels, failures, scores, groups, thresholds, calibration,
-        risk_coverage, area
-knobs   panel_images (params.yaml)
+        risk_coverage, area; model/README.md, the model card
+knobs   panel_images; those of the training, to name them in the card (params.yaml)
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ from lesion.console.progress import Progress
 from lesion.formats.arrays import load_index
 from lesion.formats.groups import groups
 from lesion.formats.header import WEIGHTS_FILE, Header, read_header
-from lesion.formats.splits import SCORED
+from lesion.formats.settings import SETTINGS_FILE, read_settings
+from lesion.formats.splits import SCORED, SPLITS
 from lesion.formats.tables import load_numbers, load_table
 from lesion.parameters.plot import PlotParams
 from lesion.parameters.reading import load_params
+from lesion.parameters.train import TrainParams
 from lesion.photos.archives import ArchiveReader
 from lesion.pipeline.files import whole_folder
 from lesion.pipeline.parallel import in_order
 from lesion.report import score_figures
+from lesion.report.card import CARD_FILE, Trained, write_card
 from lesion.report.data_figure import data_report
 from lesion.report.failures import reasons
 from lesion.report.figures import (
@@ -68,9 +73,11 @@ SHOWN = ["dice", "iou", "boundary_f1", "hd95", "expected_dice", "lesion_share"]
 def main() -> None:
     knobs = load_params(PlotParams)
     header = read_header(MODEL / WEIGHTS_FILE)
+    settings = read_settings(MODEL / SETTINGS_FILE, MODEL / WEIGHTS_FILE)
     evaluation = load_numbers("evaluation")
     scores, per_image = load_table("scores"), load_table("per_image")
-    index = pd.concat(load_index(ARRAYS, split) for split in reversed(SCORED))
+    indices = {split: load_index(ARRAYS, split) for split in SPLITS}
+    index = pd.concat(indices[split] for split in reversed(SCORED))
     cases = per_image.merge(index, on=["id", "split", "synthetic"], validate="one_to_one")
     traits = groups(load_table("baselines").set_index("id").loc[cases["id"]])
     cases["traits"] = traits.rename(columns=lambda name: name.replace("_", " ")).to_dict("records")
@@ -110,6 +117,15 @@ def main() -> None:
             figures={title: to_svg(figure) for title, (_, figure) in figures.items()},
             cases=gallery(cases, read),
         )
+
+    trained = Trained(
+        header,
+        settings,
+        archives=sorted({name for rows in indices.values() for name in rows["image_archive"]}),
+        parameters={name: getattr(knobs, name) for name in TrainParams.model_fields},
+        data=load_numbers("data"),
+    )
+    write_card(MODEL / CARD_FILE, trained, evaluation, scores)
 
     print("plots:", ", ".join(sorted(path.name for path in PLOTS.iterdir())))
 

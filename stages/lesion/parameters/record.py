@@ -5,10 +5,7 @@ from lesion.parameters.encoder import EncoderParams
 from lesion.parameters.evaluate import EvaluateParams
 from lesion.parameters.plot import PlotParams
 from lesion.parameters.preprocess import PreprocessParams
-from lesion.parameters.train import TrainParams
 
 
-class RecordParams(
-    DownloadParams, PreprocessParams, EncoderParams, TrainParams, EvaluateParams, PlotParams
-):
-    """Those of the other stages together."""
+class RecordParams(DownloadParams, PreprocessParams, EncoderParams, EvaluateParams, PlotParams):
+    """Those of the other stages together; PlotParams has those of train."""
