@@ -17,6 +17,7 @@ from lesion.console.cli import PROJECT, run
 from lesion.formats.arrays import training_arrays
 from lesion.formats.fingerprint import code_hash, data_hash
 from lesion.formats.header import read_header
+from lesion.formats.settings import SETTINGS_FILE, read_settings
 from lesion.formats.splits import SPLITS
 from lesion.formats.tables import METRICS, load_table
 from lesion.parameters.reading import load_params
@@ -30,14 +31,16 @@ from lesion.upkeep import finished
 RAW = Path("raw")
 ARRAYS = Path("arrays")
 PLOTS = Path("plots")
+SETTINGS = MODEL.with_name(SETTINGS_FILE)
 
 
 def main() -> None:
     knobs = load_params(RecordParams)
     header = read_header(MODEL)
+    read_settings(SETTINGS, MODEL)  # which belong together, before anything is written down
     result = in_workspace()
     data = data_hash(training_arrays(ARRAYS))
-    require_room(spool(), sum(map(size, (METRICS, PLOTS, MODEL))))
+    require_room(spool(), sum(map(size, (METRICS, PLOTS, MODEL, SETTINGS))))
     with runs.result(result.model_hash, result.hash) as log:
         log.params(result.params)
         log.tags(result.words)
@@ -53,7 +56,7 @@ def main() -> None:
         log.metrics(result.numbers)
         log.file(METRICS)
         log.file(PLOTS)
-        log.model(MODEL)
+        log.model(MODEL, SETTINGS)
     write_json(
         Path("record/result.json"),
         {"model_hash": result.model_hash, "result_hash": result.hash},

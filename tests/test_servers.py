@@ -11,15 +11,16 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.formats.header import Header
-from lesion.network.unet import UNet
-from lesion.network.weights import save_weights
+from lesion.formats.header import WEIGHTS_FILE
+from lesion.formats.settings import SETTINGS_FILE
+from lesion.synthetic import lesion_image
 from lesion.tracking import runs
+from lesion.tracking.logged_model import local_model
 from lesion.tracking.store import EXPERIMENT
+from picture_files import jpeg
 from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import (
     BUCKET,
@@ -32,6 +33,7 @@ from servers import (
     s3_client,
     s3_server,
 )
+from small_model import write_model
 
 pytestmark = pytest.mark.long
 
@@ -110,13 +112,11 @@ def test_the_pages_show_the_store_that_the_stages_fill(pages):
 @pytest.mark.slow
 def test_the_password_of_an_address_is_neither_shown_nor_kept(pages, tmp_path, monkeypatch, capfd):
     root, port = pages
-    weights = tmp_path / "unet.safetensors"
-    header = Header("none", 2, 2, 16, "stretch", "f", 1)
-    save_weights(weights, UNet(width=2, depth=2).state_dict(), header)
+    write_model(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:p%40SECRET@127.0.0.1:{port}")
     with runs.result("model", "result") as log:
-        log.model(weights)
+        log.model(tmp_path / WEIGHTS_FILE, tmp_path / SETTINGS_FILE)
     mlflow.set_tracking_uri(None)
     (found,) = all_runs(f"http://127.0.0.1:{port}")
     assert found.info.status == "FINISHED" and found.outputs.model_outputs
@@ -170,8 +170,10 @@ def test_a_team_s_server_keeps_runs_in_postgresql_and_files_in_s3(base, tmp_path
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         mlflow.set_tracking_uri(uri)
         model = mlflow.pyfunc.load_model("models:/skin-lesion-unet@champion")
-        images = np.zeros((3, 32, 32, 3), np.uint8)
-        assert model.predict(images).shape == (3, 32, 32)
+        photograph = jpeg(lesion_image(0, 40, 60)[0])
+        assert len(model.predict({"image": [photograph] * 3})) == 3
+        for file in local_model("models:/skin-lesion-unet@champion"):
+            assert file.read_bytes() == (folder / "model" / file.name).read_bytes()
 
 
 def test_what_one_clone_pushes_another_pulls_and_has_nothing_to_run(base, tmp_path):

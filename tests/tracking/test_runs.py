@@ -1,5 +1,6 @@
 """Whole runs, from what a stage logs to what is in the store."""
 
+import ast
 import json
 import re
 import resource
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,27 +21,33 @@ from unittest.mock import Mock
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
 
 import project
 from lesion.experiments.versions import Registry
-from lesion.formats.header import Header
-from lesion.network.predict import Predictor
-from lesion.network.unet import UNet
-from lesion.network.weights import save_weights
+from lesion.formats.header import WEIGHTS_FILE
+from lesion.formats.settings import SETTINGS_FILE
+from lesion.photos.images import decode_image, encode_mask
 from lesion.pipeline.errors import InputError
-from lesion.tracking import courier, delivery, runs
+from lesion.prediction.segmenter import Segmenter
+from lesion.synthetic import lesion_image
+from lesion.tracking import courier, delivery, logged_model, runs
+from lesion.tracking.logged_model import local_model
 from lesion.tracking.spool import Entry, entries, spool
 from lesion.tracking.store import EXPERIMENT, open_store, search
+from modules import LESION, all_imported, room
+from picture_files import jpeg, png
 from project import wait_for
+from small_model import write_model
 
 pytestmark = pytest.mark.long
 
 SLOW = pytest.mark.slow
 
-SIDE = 16
+# By the name that they are imported by.
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}
 
 
 @pytest.fixture(scope="module")
@@ -127,16 +135,13 @@ def curve(run_id: str, name: str = "val_dice") -> list[tuple[int, float]]:
 
 @pytest.fixture(scope="module")
 def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A run with one of everything, and the predictor that was logged."""
+    """A run with one of everything, and the folder of what was logged."""
     files = tmp_path_factory.mktemp("files")
     (files / "plots").mkdir()
     (files / "plots" / "a.png").write_bytes(b"png")
     (files / "table.csv").write_text("a,b\n")
-    torch.manual_seed(0)
-    network = UNet(width=2, depth=2)
-    network(torch.randn(4, 3, SIDE, SIDE))
-    weights = files / "unet.safetensors"
-    save_weights(weights, network.state_dict(), Header("none", 2, 2, SIDE, "stretch", "f", 1))
+    write_model(files)
+    weights, settings = files / WEIGHTS_FILE, files / SETTINGS_FILE
     with pytest.MonkeyPatch.context() as patch:
         start_process(patch, store)
         patch.setenv("DVC_EXP_NAME", "brave-name")
@@ -152,11 +157,10 @@ def logged(store: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNames
             log.metrics({"test.dice": 0.75})
             log.file(files / "table.csv")
             log.file(files / "plots")
-            log.model(weights)
+            log.model(weights, settings)
         assert entries() == []
         (run,) = found(model_hash="everything")
-    predictor = Predictor(network.requires_grad_(False))
-    return SimpleNamespace(run_id=run.info.run_id, predictor=predictor, weights=weights)
+    return SimpleNamespace(run_id=run.info.run_id, files=files)
 
 
 @pytest.fixture
@@ -202,15 +206,142 @@ def test_the_machine_is_measured_during_a_training(logged):
     assert 0 <= metrics["system/cpu_utilization_percentage"] <= 100
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_logged_model_gives_the_predictors_probabilities_for_any_number_of_images(logged, count):
+def photographs() -> list[bytes]:
+    sizes = [(40, 60), (33, 97), (16, 16)]
+    return [jpeg(lesion_image(seed, *size)[0]) for seed, size in enumerate(sizes)]
+
+
+def model_of(run_id: str) -> mlflow.pyfunc.PyFuncModel:
+    (model,) = client().get_run(run_id).outputs.model_outputs
+    return mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+
+
+@pytest.mark.parametrize("form", ["bytes", "base64", "pixels"])
+def test_the_logged_model_gives_what_the_segmenter_gives_for_photographs_of_any_size(logged, form):
+    files = photographs()
+    given = [*files] * 3  # more than go through the network together
+    index = [f"ISIC_{row}" for row in range(len(given))]
+    if form == "base64":
+        images = [b64encode(content).decode() for content in given]
+    elif form == "pixels":
+        images = [decode_image(content).pixels for content in given]
+        given = [png(pixels) for pixels in images]
+    else:
+        images = given
+    answer = model_of(logged.run_id).predict(pd.DataFrame({"image": images}, index))
+    assert [*answer.index] == index
+    segmenter = Segmenter.of_folder(logged.files)
+    for row, content in zip(answer.itertuples(), given, strict=True):
+        found = segmenter(content)
+        assert row.mask == encode_mask(found.decided.mask)
+        assert row.expected_dice == found.decided.expected_dice and row.review == found.review
+        assert row.lesion_share == found.decided.mask.mean()
+    assert answer["lesion_share"].nunique() > 1
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (b"no image", "not an image"),
+        (b"", "not an image"),
+        ("é", "no base64"),
+        (np.zeros((4, 4), np.uint8), "expected uint8 H×W×3"),
+        (np.zeros((4, 4, 3)), "expected uint8 H×W×3"),
+        (None, "expected bytes"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_a_line_that_names_its_row(logged, image, words):
+    images = pd.DataFrame({"image": [photographs()[0], image]})
+    with pytest.raises(MlflowException, match=f"^image of row 1: .*{words}") as refused:
+        model_of(logged.run_id).predict(images)
+    assert refused.value.get_http_status_code() == 400 and "\n" not in str(refused.value)
+
+
+def test_the_logged_model_says_what_it_takes_and_gives_with_an_example(logged):
+    model = model_of(logged.run_id)
+    takes, gives = model.metadata.signature.inputs, model.metadata.signature.outputs
+    assert takes.input_dict().keys() == {"image"}
+    answer = model.predict(model.input_example)
+    assert [*answer] == gives.input_names() and len(answer) == 1
+
+
+def test_the_logged_model_has_the_rooms_and_the_packages_that_it_needs_and_no_others(logged):
+    segmenter = LESION / "prediction/segmenter.py"
+    modules = {segmenter, *all_imported(segmenter)}
+    files = [segmenter.parents[1] / "tracking/served_model.py", *modules]
+    assert sorted({*map(room, modules)} - {""}) == sorted(logged_model.ROOMS)
+    packages = {name.partition(".")[0] for file in files for name in foreign(file)}
+    wanted = {DISTRIBUTIONS.get(name, name) for name in packages}
+    assert wanted == {*logged_model.PACKAGES, "torchvision"}
+    location = Path(local_model_folder(logged.run_id))
+    pinned = (project.ROOT / "requirements.txt").read_text().split()
+    required = (location / "requirements.txt").read_text().split()
+    assert required == [line for line in pinned if line.split("==")[0] in logged_model.PACKAGES]
+    for file in modules:
+        copied = location / "code/lesion" / file.relative_to(LESION)
+        assert copied.read_bytes() == file.read_bytes()
+
+
+def local_model_folder(run_id: str) -> str:
+    (model,) = client().get_run(run_id).outputs.model_outputs
+    return client().get_logged_model(model.model_id).artifact_location.removeprefix("file://")
+
+
+def foreign(file: Path) -> Iterator[str]:
+    """What else than Python's own modules and the project's a file imports."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        own = {"lesion", *sys.stdlib_module_names}
+        yield from (name for name in names if name.partition(".")[0] not in own)
+
+
+def test_weights_and_settings_of_the_champion_are_had_as_files(own_store, logged):
+    registry = Registry()
+    registry.register(registry.run_with("result of everything", "it"), champion=True)
+    files = local_model("models:/skin-lesion-unet@champion")
+    for file, name in zip(files, (WEIGHTS_FILE, SETTINGS_FILE), strict=True):
+        assert file.read_bytes() == (logged.files / name).read_bytes()
+        assert not file.is_relative_to(own_store)  # whoever changes it changes nothing there
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("model", "expected models:/NAME@ALIAS"),
+        ("models:/skin-lesion-unet@nobody", "not found"),
+        ("models:/nothing/1", "not found"),
+    ],
+)
+def test_an_address_of_no_model_is_refused_in_one_line(logged, address, words):
+    with pytest.raises(InputError, match=words) as refused:
+        local_model(address)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_of_before_there_were_settings_is_named_as_one(logged):
     (model,) = client().get_run(logged.run_id).outputs.model_outputs
-    location = client().get_logged_model(model.model_id).artifact_location
-    images = np.random.default_rng(count).integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8)
-    probabilities = mlflow.pyfunc.load_model(location).predict(images)
-    assert probabilities.shape == (count, SIDE, SIDE) and probabilities.dtype == np.float32
-    expected = logged.predictor(torch.from_numpy(images)).numpy()
-    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    folder = Path(local_model_folder(logged.run_id))
+    (folder / "artifacts").rename(folder / "hidden")
+    try:
+        with pytest.raises(InputError, match=r"no predictor\.json beside its weights"):
+            local_model(f"models:/{model.model_id}")
+    finally:
+        (folder / "hidden").rename(folder / "artifacts")
+
+
+def test_an_entry_of_before_there_were_settings_is_sent_without_its_model(logged, capsys):
+    entry = Entry.open("older")
+    entry.keep(logged.files / WEIGHTS_FILE)
+    entry.close()
+    waiting("older", {"kind": "model", "path": WEIGHTS_FILE})
+    delivery.deliver_all()
+    (run,) = found(fingerprint="older")
+    assert run.info.status == "FINISHED" and run.outputs.model_outputs == []
+    said = capsys.readouterr().out
+    assert said.count("warning") == 1 and "recorded without the settings" in said
+    assert entries() == []
 
 
 def test_the_champion_of_a_moved_project_is_loaded_from_where_it_is_now(
@@ -223,7 +354,7 @@ def test_the_champion_of_a_moved_project_is_loaded_from_where_it_is_now(
     assert Registry().champion().run_id == logged.run_id
     assert Registry().artifact(logged.run_id, "table.csv") == "a,b\n"
     model = mlflow.pyfunc.load_model("models:/skin-lesion-unet@champion")
-    assert model.predict(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (1, SIDE, SIDE)
+    assert len(model.predict({"image": photographs()})) == 3
     assert not own_store.exists()
 
 
@@ -405,17 +536,19 @@ def waiting(name: str, *events: dict) -> Entry:
     return entry
 
 
-@pytest.mark.parametrize("damage", ["garbage", "no weights", "a folder"])
+@pytest.mark.parametrize("damage", ["garbage", "no weights", "settings of others", "a folder"])
 def test_an_entry_that_is_damaged_is_set_aside_and_keeps_no_other_from_being_sent(
-    damage, capsys, tmp_path
+    damage, capsys, tmp_path, logged
 ):
     events = []
-    if damage == "no weights":
-        (tmp_path / "unet.safetensors").write_bytes(b"no weights")
-        events = [{"kind": "model", "path": "unet.safetensors"}]
     entry = Entry.open(damage)
-    if events:
-        entry.keep(tmp_path / "unet.safetensors")
+    if damage in ("no weights", "settings of others"):
+        events = [{"kind": "model", **kept_model(entry, logged)}]
+        if damage == "no weights":
+            entry.kept(WEIGHTS_FILE).write_bytes(b"no weights")
+        else:
+            (tmp_path / "other").mkdir()
+            entry.keep(write_model(tmp_path / "other", seed=1) / SETTINGS_FILE)
     entry.close()
     waiting(damage, *events)
     file = entry.folder / "events.jsonl"
@@ -484,23 +617,29 @@ def test_more_numbers_than_a_request_may_hold_are_several():
 def test_a_model_that_was_sent_already_is_not_sent_again(logged):
     entry = Entry.open("model")
     entry.append("training", name="model", tags={"fingerprint": "model"})
-    entry.append("model", path=entry.keep(logged.weights))
+    entry.append("model", **kept_model(entry, logged))
     for _ in range(2):
         entry.note_sent({"count": 0})
         delivery.deliver(entry)
     assert_has_one_model("model")
 
 
+def kept_model(entry: Entry, logged: SimpleNamespace) -> dict[str, str]:
+    """The files of a model, in an entry, as its event names them."""
+    names = {"path": WEIGHTS_FILE, "settings": SETTINGS_FILE}
+    return {key: entry.keep(logged.files / name) for key, name in names.items()}
+
+
 def assert_has_one_model(fingerprint: str) -> None:
-    """A run has one model, which is READY and gives probabilities."""
+    """A run has one model, which is READY and finds lesions."""
     (run,) = found(fingerprint=fingerprint)
     (output,) = run.outputs.model_outputs
     (model,) = client().search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
     )
     assert model.model_id == output.model_id and model.status == "READY"
-    network = mlflow.pytorch.load_model(f"models:/{model.model_id}")
-    assert network(torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)).shape == (1, SIDE, SIDE)
+    answer = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict({"image": photographs()})
+    assert len(answer) == 3
 
 
 @pytest.mark.parametrize(
@@ -520,9 +659,9 @@ def test_a_model_whose_sending_was_killed_is_whole_in_the_end(request_, logged, 
         raise KeyboardInterrupt
 
     entry = Entry.open(name)
-    path = entry.keep(logged.weights)
+    kept = kept_model(entry, logged)
     entry.close()
-    waiting(name, {"kind": "model", "path": path})
+    waiting(name, {"kind": "model", **kept})
     with environment.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(mlflow.MlflowClient, request_, send_and_die)
         delivery.deliver(entry)
@@ -535,7 +674,6 @@ def test_a_model_whose_sending_was_killed_is_whole_in_the_end(request_, logged, 
 
 @pytest.mark.parametrize("kind", ["file", "model"])
 def test_a_store_that_refuses_files_alone_has_them_once_it_takes_them(own_store, logged, kind):
-    path = logged.weights if kind == "model" else logged.weights.parent / "plots"
     entry = Entry.open("refused")
     entry.append("training", name="refused", tags={"fingerprint": "refused"})
     delivery.deliver(entry)
@@ -545,7 +683,8 @@ def test_a_store_that_refuses_files_alone_has_them_once_it_takes_them(own_store,
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.touch()
-    entry.append(kind, path=entry.keep(path))
+    plots = {"path": entry.keep(logged.files / "plots")}
+    entry.append(kind, **(kept_model(entry, logged) if kind == "model" else plots))
     entry.append("end", status="FINISHED")
     entry.close()
     with pytest.raises(delivery.Undelivered):
@@ -567,10 +706,9 @@ def killed(*arguments: object, **named: object) -> None:
 @pytest.mark.parametrize("lost", ["plots/a.png", "models", "a point of a curve", "params", "tags"])
 def test_what_a_store_has_taken_and_lost_is_sent_again(own_store, logged, lost, environment):
     entry = Entry.open("lost")
-    for path in (logged.weights, logged.weights.parent / "plots"):
-        entry.keep(path)
+    entry.keep(logged.files / "plots")
+    model = {"kind": "model", **kept_model(entry, logged)}
     entry.close()
-    model = {"kind": "model", "path": logged.weights.name}
     waiting(
         "lost",
         {"kind": "params", "values": {"lr": "0.1"}},

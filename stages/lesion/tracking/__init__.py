@@ -1,4 +1,4 @@
 """MLflow: what is logged, kept on disk first and then sent. What only watches decides nothing.
 
-Imports pipeline, formats, network, parameters, console.
+Imports pipeline, formats, photos, network, prediction, parameters, console.
 """

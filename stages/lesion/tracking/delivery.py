@@ -378,7 +378,16 @@ class Delivery:
             self.client.log_artifact(self.sent["run"], str(path))
 
     def _model(self, event: Event) -> None:
-        model = log_model(self.client, self.sent["run"], self.entry.kept(event["path"]))
+        if not event.get("settings"):  # by a version of before there were any
+            self.sent.setdefault("refused", []).append(["model", event["path"]])
+            print(
+                f"warning: run {self.sent['run']} gets no model: it was recorded without the "
+                "settings that complete it; `dvc repro` makes another",
+                flush=True,
+            )
+            return
+        files = (self.entry.kept(event[name]) for name in ("path", "settings"))
+        model = log_model(self.client, self.sent["run"], *files)
         # Its page shows the numbers of the run.
         numbers = [e for e in self.events if e["event"] == "metrics" and e["step"] is None]
         refused = self.sent.get("refused", [])

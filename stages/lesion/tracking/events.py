@@ -47,9 +47,15 @@ class _DataSet(_Event):
     images: dict[str, int]
 
 
-class _Kept(_Event):
-    event: Literal["file", "model"]
+class _File(_Event):
+    event: Literal["file"]
     path: str  # its name among the files of the entry
+
+
+class _Model(_Event):
+    event: Literal["model"]
+    path: str  # of the weights
+    settings: str | None = None  # versions before these had none
 
 
 class _End(_Event):
@@ -57,7 +63,7 @@ class _End(_Event):
     status: Literal["FINISHED", "FAILED", "KILLED"]
 
 
-_Any = _Training | _Result | _Words | _Numbers | _DataSet | _Kept | _End
+_Any = _Training | _Result | _Words | _Numbers | _DataSet | _File | _Model | _End
 
 
 class _State(BaseModel):
@@ -70,6 +76,11 @@ class _State(BaseModel):
 
 _ONE = TypeAdapter(Annotated[_Any, Field(discriminator="event")])
 _STATE = TypeAdapter(_State)
+
+
+def kept_by(event: Event) -> list[str]:
+    """The names among the files of the entry that an event has."""
+    return [event[name] for name in ("path", "settings") if event.get(name)]
 
 
 def fault(thing: object) -> str | None:

@@ -81,15 +81,19 @@ class Run:
         """Keeps a copy of a file, or of a folder under its own name."""
         self._keep("file", path)
 
-    def model(self, weights: Path) -> None:
-        """Keeps a weights file, as a model that MLflow can load."""
-        self._keep("model", weights)
+    def model(self, weights: Path, settings: Path) -> None:
+        """Keeps weights and what was chosen for them, as a model that MLflow can load."""
+        self._keep("model", weights, settings=settings)
 
     def append(self, kind: str, **content: Any) -> None:
         self._attempt(lambda: self.entry.append(kind, **content))
 
-    def _keep(self, kind: str, path: Path) -> None:
-        self._attempt(lambda: self.entry.append(kind, path=self.entry.keep(path)))
+    def _keep(self, kind: str, path: Path, **beside: Path) -> None:
+        def keep() -> None:
+            kept = {name: self.entry.keep(file) for name, file in {"path": path, **beside}.items()}
+            self.entry.append(kind, **kept)
+
+        self._attempt(keep)
 
     def _attempt(self, action: Callable, *args: Any) -> None:
         if not self.works:

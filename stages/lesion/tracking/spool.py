@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from lesion.pipeline.files import write_json
 from lesion.pipeline.root import project_root
-from lesion.tracking.events import Event, fault, state_fault
+from lesion.tracking.events import Event, fault, kept_by, state_fault
 
 FOLDER = "mlspool"
 ASIDE = "damaged"
@@ -207,8 +207,8 @@ class Entry:
         for event in events:
             if wrong := fault(event):
                 raise Damaged(f"an event in events.jsonl is none: {wrong}")
-            if event["event"] in ("file", "model") and event["path"] not in files:
-                raise Damaged(f"files/{event['path']} is not there")
+            if lost := [name for name in kept_by(event) if name not in files]:
+                raise Damaged(f"files/{lost[0]} is not there")
         if events and events[0]["event"] not in ("training", "result"):
             raise Damaged("the first event in events.jsonl does not say of which run they are")
         return events

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 # Before MLflow is imported: no usage reports from a project that may hold patients' images, no
 # minutes of retries at a server that is down, since all is tried again anyway, and no addresses of
-# runs in the output of a stage, with the password that may be in them.
+# runs in the output of a stage, with the password that may be in them, nor bars for each file.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from filelock import FileLock
 
@@ -79,7 +80,7 @@ _REDACTION = _Redaction()
 
 def _hush() -> None:
     """Of what libraries log little is shown, and no address with its password."""
-    for name in ("alembic", "mlflow.tracking.fluent"):
+    for name in ("alembic", "mlflow.tracking.fluent", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # raises it too
     for name in (
