@@ -1,6 +1,8 @@
 """Pictures as files of several kinds, and as a camera stores them that was held another way."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -49,3 +51,21 @@ def exif(orientation: object) -> Image.Exif:
     values = Image.Exif()
     values[ExifTags.Base.Orientation] = orientation
     return values
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A whole PNG of one colour, of many pixels in few bytes."""
+
+    def part(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(width // 8 + 1)) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    content = part(b"IHDR", header) + part(b"IDAT", rows + packer.flush()) + part(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content

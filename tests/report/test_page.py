@@ -1,13 +1,11 @@
 """The report page, held to what a person sees of it in a browser without a window."""
 
 import re
-import shutil
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlencode
 
 import cv2
 import numpy as np
@@ -15,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from browser import Window
 from lesion.report.page import Case, write_page
 from lesion.report.page.cases import UNITS, outline
 from lesion.report.page.numbers import BOUNDARY, SCORES, methods
@@ -98,30 +97,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("page") / "report.html")
 
 
-class Window:
-    """A page as a person uses it."""
-
-    def __init__(self, driver: object) -> None:
-        self.driver = driver
-
-    def open(self, path: Path, **settings: object) -> "Window":
-        """Opens a file with settings in its address, from scratch."""
-        self.driver.get("about:blank")
-        self.driver.get(path.as_uri() + (f"#{urlencode(settings)}" if settings else ""))
-        return self
-
-    def run(self, script: str, *values: object) -> object:
-        return self.driver.execute_script(script, *values)
-
-    def all(self, selector: str) -> list:
-        return self.driver.find_elements("css selector", selector)
-
-    def one(self, selector: str) -> object:
-        (found,) = self.all(selector)
-        return found
-
-    def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.all(selector)]
+class Gallery(Window):
+    """The report page's window."""
 
     def set(self, name: str, value: object) -> None:
         """Sets a control of the gallery, as a choice or a drag does."""
@@ -139,63 +116,12 @@ class Window:
     def ids(self) -> list[str]:
         return self.run(IDS)
 
-    def style(self, selector: str, name: str) -> str:
-        return self.all(selector)[0].value_of_css_property(name)
-
-    def press(self, *keys: str) -> None:
-        """Presses keys, wherever the focus is."""
-        from selenium.webdriver.common.action_chains import ActionChains
-        from selenium.webdriver.common.keys import Keys
-
-        for key in keys:
-            ActionChains(self.driver, 0).send_keys(getattr(Keys, key)).perform()
-
-    def wait(self, until: Callable[[], object]) -> object:
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        return WebDriverWait(self.driver, 5, 0.02).until(lambda _: until())
-
-    def media(self, media: str = "", **features: str) -> None:
-        chosen = [{"name": name.replace("_", "-"), "value": features[name]} for name in features]
-        command = {"media": media, "features": chosen}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", command)
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    browser, server = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (browser and server):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for name in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "force-device-scale-factor=1",
-        "force-prefers-reduced-motion",  # or a click may come while the page still scrolls
-        "window-size=1280,900",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(f"--{name}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options, webdriver.ChromeService(server))
-    yield started
-    started.quit()
-
 
 @pytest.fixture
-def window(driver: object) -> Iterator[Window]:
+def window(driver: object) -> Iterator[Gallery]:
     """A window; a test that leaves an error in its console fails."""
-    yield Window(driver)
-    Window(driver).media()
+    yield Gallery(driver)
+    Gallery(driver).media()
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert driver.get_log("browser") == []
 
