@@ -10,6 +10,7 @@ the addresses in datasets.yaml; HTTPS_PROXY is respected.
 """
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ import pandas as pd
 from lesion.console.cli import run
 from lesion.console.shown import one_line
 from lesion.fetching.datasets import Dataset, load_datasets
+from lesion.fetching.groups import find_groups
 from lesion.fetching.sources import Pairs, gather
 from lesion.parameters.download import DownloadParams
 from lesion.parameters.reading import PARAMS_FILE, load_params
@@ -38,20 +40,28 @@ def main() -> None:
             split: ([*map(ArchiveMembers, found.images)], [*map(ArchiveMembers, found.masks)])
             for split, found in find_archives(data).items()
         }
-        layout, expected, lesion_values = OFFICIAL, {}, []
+        layout, expected, lesion_values, rule = OFFICIAL, {}, [], None
     else:
         dataset = described(knobs.source)
         sources = gather(dataset, knobs.limit, data)
         layout, expected = dataset.layout, {} if knobs.limit else dataset.counts
-        lesion_values = dataset.lesion_values
+        lesion_values, rule = dataset.lesion_values, dataset.groups
+    groups_of = partial(find_groups, rule=rule, data=data)
     with whole_folder(RAW) as raw:
         archives = {
-            split: put(split, images, masks, raw, limit=knobs.limit, layout=layout)
-            for split, (images, masks) in sources.items()
+            split: put(split, *pairs, raw, limit=knobs.limit, layout=layout, groups_of=groups_of)
+            for split, pairs in sources.items()
         }
         pairs = find_pairs(archives, layout)
         table = pd.DataFrame([asdict(pair) for pair in pairs])
         table["lesion_values"] = " ".join(map(str, lesion_values))
+        groups = groups_of([*table["id"]])
+        if rule and not groups:
+            raise InputError(
+                f"datasets.yaml: {knobs.source}: groups: tells the group of none of {len(table)} "
+                f"images, {table['id'][0]} for one; expected a table or pattern that knows them"
+            )
+        table["group"] = [groups.get(name, "") for name in table["id"]]
         counts = table["split"].value_counts(sort=False)
         for split, count in expected.items():
             if counts[split] != count:
@@ -61,6 +71,8 @@ def main() -> None:
                 )
         write_csv(raw / "index.csv", table)
     print("pairs:", ", ".join(f"{count} {split}" for split, count in counts.items()))
+    if groups:
+        print(f"groups: {len(set(groups.values()))} of {len(groups)} images")
     for images, masks in sources.values():
         for remark in remarks([*images, *masks], layout):
             print(f"note: {remark}")

@@ -4,8 +4,8 @@ reads   raw/
 writes  arrays/: <split>_images.npy (uint8 N×H×W×3), <split>_masks.npy (uint8 N×H×W of 0 and 1),
         index.csv (one row a pair, in the arrays' order), rejected.csv (what could not be used);
         metrics/data.json and metrics/data.csv, what is in the data set
-knobs   image_size, resize, val_fraction, test_fraction, split_seed, drop_leaks, max_rejected,
-        max_empty (params.yaml)
+knobs   image_size, resize, val_fraction, test_fraction, split_seed, folds, fold, drop_leaks,
+        max_rejected, max_empty (params.yaml)
 """
 
 import lesion  # noqa: F401  before the libraries to which it says how to compute
@@ -21,7 +21,7 @@ import pandas as pd
 from lesion.console.cli import run
 from lesion.console.progress import Progress
 from lesion.formats.arrays import INDEX, RowFile, array_path
-from lesion.formats.splits import SPLITS, assign_splits
+from lesion.formats.splits import SPLITS, assign_folds, assign_splits
 from lesion.parameters.preprocess import PreprocessParams
 from lesion.parameters.reading import load_params
 from lesion.photos.archives import ArchiveReader
@@ -146,14 +146,12 @@ def assign(table: pd.DataFrame, near: NearPairs, knobs: PreprocessParams) -> pd.
     """`table` in order of splits, with the split and twin of each pair, and those left out."""
     usable = table.index[table["state"] == KEPT]
     names = table.loc[usable, "id"].to_numpy()
-    splits = assign_splits(
-        official=dict(zip(table["id"], table["split"], strict=True)),
-        val_fraction=knobs.val_fraction,
-        test_fraction=knobs.test_fraction,
-        seed=knobs.split_seed,
-        leaders=dict(zip(names, names[near.leaders()], strict=True)),
-    )
-    table["split"] = table["id"].map(splits)
+    groups = [*table.loc[usable, "group"]]
+    leaders = dict(zip(names, names[near.leaders(groups)], strict=True))
+    splits = splits_of(dict(zip(table["id"], table["split"], strict=True)), leaders, knobs)
+    untouched = ~table["id"].isin(splits)  # of a data set's own test split, in cross-validation
+    table.loc[untouched & (table["state"] == KEPT), "state"] = LEFT_OUT
+    table["split"] = table["id"].map(splits).fillna(table["split"])
 
     split_of = table.loc[usable, "split"].to_numpy()
     twin, bits = near.twins(split_of)
@@ -166,6 +164,18 @@ def assign(table: pd.DataFrame, near: NearPairs, knobs: PreprocessParams) -> pd.
         table.loc[leaks, "state"] = LEFT_OUT
     order = table["split"].map(SPLITS.index)
     return table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def splits_of(
+    official: dict[str, str], leaders: dict[str, str], knobs: PreprocessParams
+) -> dict[str, str]:
+    """The split of each id that is used (lesion.formats.splits)."""
+    if knobs.folds:
+        return assign_folds(
+            official, knobs.val_fraction, knobs.folds, knobs.fold, knobs.split_seed, leaders
+        )
+    fractions = knobs.val_fraction, knobs.test_fraction
+    return assign_splits(official, *fractions, knobs.split_seed, leaders)
 
 
 def require_usable(table: pd.DataFrame, max_rejected: float) -> None:

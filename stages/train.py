@@ -19,6 +19,7 @@ import lesion  # noqa: F401  before the libraries to which it says how to comput
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import pandas as pd
 
 from lesion.console.cli import run
 from lesion.console.progress import Progress
-from lesion.formats.arrays import INDEX, load_split, training_arrays
+from lesion.formats.arrays import INDEX, load_index, load_split, training_arrays
 from lesion.formats.fingerprint import data_hash, fingerprint, md5
 from lesion.formats.header import WEIGHTS_FILE, Header
 from lesion.formats.splits import fraction_of
@@ -59,7 +60,7 @@ def main() -> None:
     with joined() as process, memory_named(device, knobs.batch_size, knobs.width):
         trainer = Trainer(
             knobs,
-            part(load("train"), knobs),
+            part(load("train"), knobs, [*load_index(ARRAYS, "train")["group"]]),
             load("validation"),
             device,
             imagenet=load_imagenet(IMAGENET) if pretrained else None,
@@ -149,11 +150,11 @@ def load(split: str) -> Split:
     return Split.of(*load_split(ARRAYS, split))
 
 
-def part(split: Split, knobs: TrainParams) -> Split:
-    """The share of the training images that is asked for."""
+def part(split: Split, knobs: TrainParams, groups: Sequence[str] = ()) -> Split:
+    """The share of the training images that is asked for, groups of one patient, say, whole."""
     if knobs.train_fraction == 1:
         return split  # as it is: mapped from disk, not in memory
-    rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed)
+    rows = fraction_of(split.ids, knobs.train_fraction, knobs.split_seed, groups)
     return split.part(rows)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import cv2
 import mlflow
+import pandas as pd
 import psutil
 import pytest
 
 from lesion.formats.fingerprint import md5
+from lesion.parameters.reading import read_params
 from project import ROOT, copy, environment, run, set_params, wait_for
 from servers import all_runs
 
@@ -258,6 +260,35 @@ def test_a_killed_worker_costs_the_others_nothing_and_its_experiment_runs_again(
     assert ours["outs"] == theirs["outs"] and ours["metrics"] == theirs["metrics"]
     assert_equal(ours, runs(folder)["killed"])
     assert len(runs(folder)) == 2
+
+
+@pytest.mark.slow
+def test_folds_of_a_queue_one_of_which_was_killed_are_joined_and_none_counts_twice(base, tmp_path):
+    folder = copy(base, tmp_path)
+    changes = ("-S", "folds=3", "-S", "epochs=60")
+    run(folder, "dvc", "exp", "run", "--queue", *changes, "-S", "fold=range(3)")
+    start_queue(folder, jobs=2)
+    wait_for(lambda: copy_that_trains(folder, epochs=60) is not None)
+    os.killpg(process_group(killed := copy_that_trains(folder, epochs=60)), signal.SIGKILL)
+    fold = read_params(killed / "params.yaml")["fold"]
+    wait_for(lambda: run(folder, "dvc", "queue", "status").stdout.count("Success") == 2)
+    missing = run(folder, "python", "tools/folds.py", status=1).stderr
+    assert f"1 of 3 folds are missing, fold {fold} for one" in missing
+
+    run(folder, "dvc", "queue", "kill", "--all")
+    run(folder, "dvc", "exp", "run", "--queue", *changes, "-S", f"fold={fold}")
+    start_queue(folder, jobs=1)
+    wait_for(lambda: run(folder, "dvc", "queue", "status").stdout.count("Success") == 3)
+    said = run(folder, "python", "tools/folds.py", "--csv", str(tmp_path / "all.csv")).stdout
+    images = pd.read_csv(tmp_path / "all.csv")
+    trained = pd.read_csv(folder / "metrics/data.csv")
+    trained = trained[trained["split"] == "train"]
+    assert sorted(images["id"]) == sorted(trained["id"]) and "in 3 folds" in said
+    assert sorted(images["fold"].unique()) == [0, 1, 2]
+    parent = re.search(r"run (\w+), with the folds", said)[1]
+    children = [one for one in runs(folder).values() if "mlflow.parentRunId" in one.data.tags]
+    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent}
+    assert len(children) == 3 and len(runs(folder)) == 4
 
 
 def test_lock_file_parameters_and_code_are_compared_without_any_data(base, tmp_path):

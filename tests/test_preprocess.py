@@ -65,8 +65,9 @@ class Project:
     def __init__(self, folder: Path, say: Callable[[], str]) -> None:
         self.folder, self._said = folder, say
 
-    def data(self, **splits: dict[str, Files]) -> None:
-        """Puts pairs, by their ids, where the preprocess stage reads them."""
+    def data(self, metadata: str = "", **splits: dict[str, Files]) -> None:
+        """Puts pairs, by their ids, where the preprocess stage reads them; what is known of them
+        as the ISIC archive's table."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         (self.folder / "data").mkdir()
         for split, pairs in splits.items():
@@ -74,6 +75,8 @@ class Project:
             masks = [(f"{name}_segmentation.png", files.mask) for name, files in pairs.items()]
             pack(self.folder / f"data/X_{NAMES[split]}_Input.zip", images)
             pack(self.folder / f"data/X_{NAMES[split]}_GroundTruth.zip", masks)
+        if metadata:
+            (self.folder / "data/metadata.csv").write_text(metadata)
         download.main()
         self._said()
 
@@ -164,6 +167,36 @@ def test_near_duplicates_stay_on_one_side_of_seeded_splits(project):
     assert project.report["near_duplicates_across_splits"] == 0
 
 
+def patients(ids: list[str], images: int) -> str:
+    """The ISIC archive's table, so many images in a row being of one patient."""
+    rows = [f"{name},IP_{number // images}" for number, name in enumerate(ids)]
+    return "\n".join(["isic_id,patient_id", *rows]) + "\n"
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_images_of_a_patient_stay_on_one_side_of_every_split(folds, project):
+    ids = [f"A{seed:02}" for seed in range(24)]
+    project.data(patients(ids, 3), train={name: drawn(seed) for seed, name in enumerate(ids)})
+    project.run(split_seed=3, folds=folds)
+    table = project.table
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    assert table["group"].nunique() == project.report["groups"] == 8
+    assert project.report["groups_across_splits"] == 0 and set(table["split"]) == set(SPLITS)
+
+
+def test_patients_across_official_splits_are_counted(project):
+    ids = ["A1", "A2", "A3", "B1", "C1", "C2"]
+    project.data(
+        patients(ids, 2),
+        train={name: drawn(seed) for seed, name in enumerate(ids[:3])},
+        validation={"B1": drawn(4)},
+        test={"C1": drawn(5), "C2": drawn(6)},
+    )
+    project.run()
+    assert project.report["groups"] == 3 and project.report["groups_across_splits"] == 1
+    assert project.ids["train"] == ["A1", "A2", "A3"]
+
+
 def leaks() -> dict[str, dict[str, Files]]:
     """Copies in the training split of a validation and of a test image, and copies within."""
     return {
@@ -217,6 +250,25 @@ def test_drop_leaks_leaves_nothing_out_of_validation_and_test(project):
     assert project.ids["validation"] == ["B1", "B9"] and project.ids["test"] == ["C1", "C2"]
     assert project.report["left_out"] == 0
     assert project.report["near_duplicates_across_splits"] == 2
+
+
+def test_in_cross_validation_each_training_image_is_tested_on_once(project):
+    project.data(train={f"A{seed:02}": drawn(seed) for seed in range(12)})
+    tested = []
+    for fold in range(3):
+        project.run(folds=3, fold=fold, split_seed=1)
+        tested += project.ids["test"]
+        everywhere = [name for names in project.ids.values() for name in names]
+        assert sorted(everywhere) == [f"A{seed:02}" for seed in range(12)]
+    assert sorted(tested) == [f"A{seed:02}" for seed in range(12)]
+
+
+def test_in_cross_validation_official_test_images_are_left_out(project):
+    official(project, train={f"D{seed:02}": drawn(20 + seed) for seed in range(6)})
+    project.run(folds=2, fold=0, split_seed=3)
+    table = project.table
+    assert table.index[table["state"] == "left out"].tolist() == ["C1", "C2"]
+    assert project.ids["validation"] == ["B1"] and "C1" not in project.ids["test"]
 
 
 def original(row: tuple) -> Files:
@@ -414,7 +466,7 @@ def test_rows_and_hashes_go_together_where_pairs_are_read_again(project):
         for n, mask in enumerate(grey)
     }
     project.data(train=pairs | {"A9": copied(4)}, validation={"B": copied(5)}, test={"C": drawn(7)})
-    project.run(max_rejected=0.5)
+    project.run(max_rejected=0.5, drop_leaks="false")
     assert project.ids["train"] == ["A0", "A1", "A2", "A4", "A5", "A9"]
     images, masks = load_arrays(Path("arrays"), "train")
     for name, image, mask in zip(project.ids["train"], images, masks, strict=True):

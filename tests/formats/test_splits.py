@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from lesion.formats.splits import SPLITS, assign_splits, fraction_of, sample_of
+from lesion.formats.splits import SPLITS, assign_folds, assign_splits, fraction_of, sample_of
 
 IDS = [f"ISIC_{number:07d}" for number in range(10_000)]
 
@@ -134,3 +134,61 @@ def test_a_sample_is_chosen_by_the_hash_that_a_fraction_is_chosen_by():
 def test_an_id_stays_in_the_sample_unless_a_new_one_takes_its_place():
     before, after = sample_of(IDS[::2], 40), sample_of(IDS, 40)
     assert set(after) - set(before) <= set(IDS[1::2])
+
+
+def folds_of(official: dict[str, str], folds: int, **options: object) -> list[dict[str, str]]:
+    return [
+        assign_folds(official, 0.1, folds, fold, **{"seed": 0, **options}) for fold in range(folds)
+    ]
+
+
+@pytest.mark.parametrize("folds", [2, 5, 10])
+def test_each_training_id_is_tested_on_once_and_folds_are_about_equal(folds):
+    tested = [
+        [name for name, split in splits.items() if split == "test"]
+        for splits in folds_of(only_train(IDS), folds)
+    ]
+    assert sorted(name for names in tested for name in names) == IDS
+    assert all(len(names) == pytest.approx(len(IDS) / folds, rel=0.15) for names in tested)
+
+
+def test_of_what_is_not_tested_on_a_share_is_validated_on():
+    for splits in folds_of(only_train(IDS), 5):
+        counts = Counter(splits.values())
+        assert counts["validation"] / (len(IDS) - counts["test"]) == pytest.approx(0.1, abs=0.015)
+
+
+def test_folds_leave_an_official_test_split_out_and_an_official_validation_split_alone():
+    official = {name: SPLITS[i % 3] for i, name in enumerate(IDS)}
+    for splits in folds_of(official, 4):
+        assert splits.keys() == {name for name in IDS if official[name] != "test"}
+        validated = {name for name, split in splits.items() if split == "validation"}
+        assert validated == {name for name in IDS if official[name] == "validation"}
+
+
+def test_near_duplicates_are_in_one_fold():
+    leaders = in_groups(IDS, 3)
+    for splits in folds_of(only_train(IDS), 5, leaders=leaders):
+        assert all(splits[name] == splits[leader] for name, leader in leaders.items())
+
+
+def test_folds_move_no_id_when_others_are_added():
+    for few, many in zip(
+        folds_of(only_train(IDS[::3]), 5), folds_of(only_train(IDS), 5), strict=True
+    ):
+        assert {name: many[name] for name in few} == few
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.7, 1.0])
+def test_a_fraction_keeps_groups_whole_and_a_smaller_is_part_of_a_larger(fraction):
+    groups = [f"patient {row // 4}" if row % 5 else "" for row in range(len(IDS))]
+    rows = set(fraction_of(IDS, fraction, 0, groups))
+    assert len(rows) == pytest.approx(fraction * len(IDS), abs=4)
+    for group in {groups[row] for row in rows} - {""}:
+        assert {row for row, name in enumerate(groups) if name == group} <= rows
+    assert rows >= set(fraction_of(IDS, fraction / 2, 0, groups))
+
+
+def test_without_groups_a_fraction_is_what_it_was():
+    assert fraction_of(IDS, 0.2, 0) == fraction_of(IDS, 0.2, 0, [""] * len(IDS))
+    assert sample_of(IDS, 50) == sample_of(IDS, 50, [""] * len(IDS))

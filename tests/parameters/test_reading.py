@@ -238,6 +238,19 @@ def test_no_number_is_without_bounds(write, name, value):
     assert f"parameter '{name}': found" in refusal(write(**{name: value}))
 
 
+@pytest.mark.parametrize(
+    ("folds", "fold", "words"),
+    [
+        (1, 0, "'folds': found 1; expected 0 (none) or from 2 to 100"),
+        (0, 1, "'fold': found 1; expected 0, as folds is"),
+        (5, 5, "'fold': found 5; expected below folds, which is 5"),
+        (101, 0, "at least 0 and at most 100"),
+    ],
+)
+def test_a_fold_that_is_none_of_the_folds_is_refused(write, folds, fold, words):
+    assert words in refusal(write(folds=folds, fold=fold))
+
+
 @pytest.mark.parametrize("name", ["data", "source"])
 @pytest.mark.parametrize("value", ['"a\\0"', '"\\e[31m"', '"a\\nb"', '"a\\rb"', '"\\x9b"'])
 def test_a_name_with_a_control_character_is_refused(write, name, value):

@@ -174,3 +174,12 @@ def test_the_twin_is_the_nearest_and_one_in_another_split_comes_first():
 def test_of_equally_near_ones_the_first_is_the_twin():
     twin, _ = pairs_of(3, (0, 1, 4), (0, 2, 4), (1, 2, 4)).twins(np.array(["a", "a", "a"]))
     assert twin.tolist() == [1, 0, 0]
+
+
+def test_groups_and_near_duplicates_are_joined_by_any_chain():
+    near = NearPairs(7, np.array([0, 4]), np.array([2, 5]), np.array([3, 3]))
+    assert near.leaders().tolist() == [0, 1, 0, 3, 4, 4, 6]
+    assert near.leaders(["", "a", "b", "b", "b", "", "a"]).tolist() == [0, 1, 0, 0, 0, 0, 1]
+    nobody = NearPairs(3, *np.empty((3, 0), int))
+    assert nobody.leaders(["", "", ""]).tolist() == [0, 1, 2]
+    assert nobody.leaders(["x", "", "x"]).tolist() == [0, 1, 0]

@@ -49,7 +49,14 @@ def test_findings_count_rejected_twins_and_notes():
     shown = texts(data_report(report_table(), "note"))
     lines = {name: count for count, name in itertools.pairwise(shown)}
     assert lines["rejected"] == lines["near-duplicates"] == lines["… across splits"] == "1"
+    assert lines["groups: no patients are known"] == "0"
     assert lines["grey"] == lines["alpha"] == lines["… left out of training"] == "1"
+
+
+def test_findings_count_groups_where_they_are_known():
+    table = report_table().assign(group=["a", "b", ""] * 10)
+    shown = texts(data_report(table, "note"))
+    assert dict((name, count) for count, name in itertools.pairwise(shown))["groups"] == "2"
 
 
 def test_equal_tables_give_equal_bytes_and_others_do_not(tmp_path):

@@ -136,3 +136,45 @@ def test_one_gain_on_all_images_is_no_chance():
     table = means(frame(x=[0.25] * 12))
     assert table["low"][0] == table["high"][0] == 0.25
     assert p_value(frame(x=[0.25] * 12))["x"] == 0
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_images_that_say_the_same_count_as_one(times):
+    values = frame(x=np.random.default_rng(0).beta(8, 1, 40), y=np.arange(40) / 40)
+    again = pd.concat([values] * times, ignore_index=True)
+    groups = [f"patient {number}" for number in range(40)] * times
+    pd.testing.assert_frame_equal(means(again, 0, 1, groups), means(values, 0, 1))
+    pd.testing.assert_series_equal(p_value(again - 0.5, groups), p_value(values - 0.5))
+    # What a ratio moves by without an image is nearly, not just, a third of that without three.
+    found, alone = ratios(again, again + 1, groups), ratios(values, values + 1)
+    pd.testing.assert_frame_equal(found, alone, rtol=1e-3)
+
+
+def test_groups_of_one_and_none_at_all_are_the_same():
+    values = frame(x=np.random.default_rng(0).beta(8, 1, 30))
+    alone = [str(number) for number in range(30)]
+    for groups in (alone, [""] * 30, alone[:10] + [""] * 20):
+        pd.testing.assert_frame_equal(means(values, 0, 1, groups), means(values, 0, 1))
+
+
+def test_fewer_than_ten_groups_have_no_interval():
+    values, groups = frame(x=np.linspace(0, 0.9, 40)), [str(row % 9) for row in range(40)]
+    assert means(values, groups=groups)["low"].isna().all() and math.isnan(
+        p_value(values, groups)["x"]
+    )
+
+
+def test_with_groups_intervals_hold_the_true_mean_where_they_would_not_without():
+    """40 patients with 1 to 6 images each, which are alike."""
+    rng = np.random.default_rng(0)
+    with_groups, without = [], []
+    for _ in range(400):
+        sizes = rng.integers(1, 7, 40)
+        groups = [str(patient) for patient in np.repeat(np.arange(40), sizes)]
+        values = frame(
+            x=np.repeat(rng.normal(0.8, 0.1, 40), sizes) + rng.normal(0, 0.02, sum(sizes))
+        )
+        with_groups.append(means(values, groups=groups))
+        without.append(means(values))
+    assert held(pd.concat(with_groups), 0.8) > 0.9
+    assert held(pd.concat(without), 0.8) < 0.85

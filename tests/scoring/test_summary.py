@@ -12,6 +12,7 @@ def rows(count: int = 30, seed: int = 0) -> pd.DataFrame:
     table = pd.DataFrame(counts, columns=["tp", "fp", "fn", "tn"]).assign(
         id=[f"ISIC_{number:07}" for number in range(count)],
         split="test",
+        group="",
         **dict.fromkeys(MEANS, 0.5),
     )
     overlap = table["tp"] + table["fp"] + table["fn"]

@@ -46,7 +46,9 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, split: str = "test") -> C
         raise InputError(f"no {split} images; expected split to be test or validation")
     one, other = (table[list(COMPARED)] for table in tables)
     difference = other - one
-    summary = means(difference).set_index("score")
+    # Results of before there were groups have none.
+    groups = [*tables[1]["group"]] if "group" in tables[1] else []
+    summary = means(difference, groups=groups).set_index("score")
     improved = difference * [(-1 if name in LOWER_IS_BETTER else 1) for name in COMPARED]
     scores = pd.DataFrame(
         {
@@ -55,7 +57,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, split: str = "test") -> C
             "difference": summary["value"],
             "low": summary["low"],
             "high": summary["high"],
-            "p": p_value(difference),
+            "p": p_value(difference, groups),
             "better": (improved > 0).sum(),
             "worse": (improved < 0).sum(),
         }

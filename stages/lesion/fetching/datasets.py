@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from lesion.fetching.groups import Groups
 from lesion.photos.names import MASK_SUFFIX, Layout
 from lesion.pipeline.errors import InputError
 from lesion.pipeline.settings import read_settings
@@ -104,9 +105,9 @@ class Dataset(_Entry):
     `base_url` is the address that the archives' names are appended to, `mirrors` are others that
     hold the same files; `obtain` says how to come by what cannot be downloaded. How files are named
     is told by `image_suffix`, `mask_suffix`, `ignore` and `folders_in_id` (`names.Layout`). Where
-    masks have more than two values, `lesion_values` are those that mean lesion. `overlaps` says
-    which images it shares with other data sets. With `links`, files in its folders may be links to
-    files elsewhere.
+    masks have more than two values, `lesion_values` are those that mean lesion. `groups` tells
+    which images are of one patient or lesion, `overlaps` which it shares with other data sets.
+    With `links`, files in its folders may be links to files elsewhere.
     """
 
     title: str
@@ -122,6 +123,7 @@ class Dataset(_Entry):
     folders_in_id: Annotated[int, Field(ge=0, le=100)] = 0
     links: bool = False
     lesion_values: list[Annotated[int, Field(ge=0, le=65535)]] = []
+    groups: Groups | None = None
     train: SplitSources
     validation: SplitSources | None = None
     test: SplitSources | None = None

@@ -15,9 +15,16 @@ from lesion.fetching.fetch import (
     only_one,
     require_space,
 )
+from lesion.fetching.groups import find_groups
 from lesion.fetching.remote import RemoteMembers
 from lesion.fetching.transfer import PAUSES
-from lesion.photos.members import ArchiveMembers, FolderMembers, Members, sample_names
+from lesion.photos.members import (
+    ArchiveMembers,
+    FolderMembers,
+    GroupsOf,
+    Members,
+    sample_names,
+)
 from lesion.photos.names import Layout, Listing, any_pictures
 from lesion.pipeline.errors import InputError
 from lesion.pipeline.root import downloads_folder
@@ -94,18 +101,24 @@ def _open(
         name: ([members[s] for s in split.images], [members[s] for s in split.masks])
         for name, split in dataset.splits.items()
     }
-    _fetch_sample(pairs, limit, dataset.layout, folder, stop)
+    groups_of = partial(find_groups, rule=dataset.groups, data=data)
+    _fetch_sample(pairs, limit, dataset.layout, groups_of, folder, stop)
     return pairs
 
 
 def _fetch_sample(
-    pairs: dict[str, Pairs], limit: int, layout: Layout, folder: Path, stop: threading.Event
+    pairs: dict[str, Pairs],
+    limit: int,
+    layout: Layout,
+    groups_of: GroupsOf,
+    folder: Path,
+    stop: threading.Event,
 ) -> None:
     """Fetches the members that will be needed of archives elsewhere, several archives at once."""
     wanted: dict[RemoteMembers, list[str]] = {}
     for sides in pairs.values():
         if any(isinstance(source, RemoteMembers) for side in sides for source in side):
-            chosen = sample_names(*sides, limit, layout)
+            chosen = sample_names(*sides, limit, layout, groups_of)
             for side, names in zip(sides, chosen, strict=True):
                 for source, some in zip(side, names, strict=True):
                     if isinstance(source, RemoteMembers):

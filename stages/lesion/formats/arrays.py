@@ -104,7 +104,7 @@ def load_split(folder: Path, split: str) -> tuple[pd.DataFrame, np.ndarray, np.n
 def load_index(folder: Path, split: str) -> pd.DataFrame:
     """Id, original height and width, archives and members of each row of a split's arrays."""
     try:
-        table = pd.read_csv(folder / INDEX, dtype={"id": str}, keep_default_na=False)
+        table = pd.read_csv(folder / INDEX, dtype={"id": str, "group": str}, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"{folder / INDEX}: not found; run `dvc repro`, which makes it") from None
     return table[table["split"] == split].reset_index(drop=True)

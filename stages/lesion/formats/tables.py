@@ -11,7 +11,7 @@ import pandas as pd
 from lesion.pipeline.errors import InputError
 
 METRICS = Path("metrics")
-_TEXT = ("id", "notes", "twin", "twin_split")
+_TEXT = ("id", "group", "notes", "twin", "twin_split")
 
 
 def load_table(name: str) -> pd.DataFrame:
@@ -27,7 +27,8 @@ def load_table(name: str) -> pd.DataFrame:
 def read_table(source: Path | TextIO) -> pd.DataFrame:
     """A table as the stages write them."""
     types = dict.fromkeys(_TEXT, str)
-    return pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
+    return table.fillna({"group": ""})
 
 
 def load_numbers(name: str) -> dict:

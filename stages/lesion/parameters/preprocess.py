@@ -13,6 +13,8 @@ class PreprocessParams(StageParams):
     val_fraction: Share
     test_fraction: Share
     split_seed: Seed
+    folds: Annotated[int, Field(ge=0, le=100)]
+    fold: Annotated[int, Field(ge=0, lt=100)]
     drop_leaks: bool
     max_rejected: Share
     max_empty: Strength

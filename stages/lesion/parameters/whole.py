@@ -37,6 +37,15 @@ def check(values: dict, path: Path) -> None:
             raise InputError(f"{path}: unknown parameter '{name}'; {_suggestion(name, known)}")
     for model in ALL_STAGES:
         checked(model, values, path)
+    _require_fold(values["folds"], values["fold"], path)
+
+
+def _require_fold(folds: int, fold: int, path: Path) -> None:
+    if folds == 1:
+        raise InputError(f"{path}: parameter 'folds': found 1; expected 0 (none) or from 2 to 100")
+    if fold >= max(folds, 1):
+        expected = f"below folds, which is {folds}" if folds else "0, as folds is"
+        raise InputError(f"{path}: parameter 'fold': found {fold}; expected {expected}")
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -10,13 +10,12 @@ mostly two colour versions of one photograph; above that, pairs of different les
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
-import imagehash
 import numpy as np
+import scipy  # loads its parts where they are used
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SIDE = 16  # of the hash, in bits: 16×16
 GRID = 4 * SIDE  # pixels along the picture that it is taken from
@@ -31,6 +30,8 @@ def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     from the means of blocks that are whole at each of the decoder's scales, so it hardly depends on
     the scale: in at most 8 bits, where plain resizing made it 24 (benchmarks/near_duplicates.py).
     """
+    import imagehash  # which loads much of SciPy; others need `least_for_hash` alone
+
     block = _block(shape)
     step = 8 if block > 1 else 1
     rows, columns = (length // step * step // block for length in shape)
@@ -66,11 +67,22 @@ class NearPairs:
     second: np.ndarray
     bits: np.ndarray
 
-    def leaders(self) -> np.ndarray:
-        """For each image the lowest position of those that it is near to, by any chain."""
-        links = np.ones(len(self.first), bool)
-        graph = coo_array((links, (self.first, self.second)), shape=(self.count, self.count))
-        _, labels = connected_components(graph, directed=False)
+    def leaders(self, groups: Sequence[str] = ()) -> np.ndarray:
+        """For each image the lowest position of those that it is near to, by any chain.
+
+        With `groups`, the name of each one's group or "", those of a group count as near too.
+        """
+        in_group: dict[str, list[int]] = {}
+        for position, group in enumerate(groups):
+            if group:
+                in_group.setdefault(group, []).append(position)
+        chains = [pair for members in in_group.values() for pair in pairwise(members)]
+        first, second = np.concatenate(
+            [np.stack([self.first, self.second], 1), np.reshape(chains, (-1, 2)).astype(int)]
+        ).T
+        edges = np.ones(len(first), bool), (first, second)
+        graph = scipy.sparse.coo_array(edges, shape=(self.count, self.count))
+        _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
         lowest = np.full(self.count, self.count)
         np.minimum.at(lowest, labels, np.arange(self.count))
         return lowest[labels]

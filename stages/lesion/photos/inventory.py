@@ -10,7 +10,8 @@ KEPT, REJECTED, LEFT_OUT = "kept", "rejected", "left out"
 COLUMNS = [
     "id",
     "split",
-    "state",  # kept, rejected, or left out because it nearly equals an image of another split
+    "group",  # of images that belong together, of one patient for instance; empty if unknown
+    "state",  # kept, rejected, or left out (drop_leaks; of official test images: folds)
     "reason",  # why it was rejected
     "height",  # pixels
     "width",
@@ -38,6 +39,8 @@ def summary(table: pd.DataFrame) -> dict:
         "left_out": int((table["state"] == LEFT_OUT).sum()),
         "near_duplicates": len(twins),
         "near_duplicates_across_splits": int((twins["twin_split"] != twins["split"]).sum()),
+        "groups": len(set(table["group"].dropna()) - {""}),
+        "groups_across_splits": groups_across_splits(table),
         "notes": {note.replace(" ", "_"): count for note, count in sorted(notes.items())},
     }
     for split in SPLITS:
@@ -48,3 +51,9 @@ def summary(table: pd.DataFrame) -> dict:
                 f"median_{name}": round(float(rows[name].median()), 4) for name in TYPICAL
             }
     return result
+
+
+def groups_across_splits(table: pd.DataFrame) -> int:
+    """How many groups have images in several splits, of those that are kept."""
+    kept = table[(table["state"] == KEPT) & (table["group"] != "")]
+    return int((kept.groupby("group")["split"].nunique() > 1).sum())

@@ -7,7 +7,7 @@ new ones, so that all later stages read archives and nothing else.
 import os
 import re
 import stat
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeGuard
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -35,6 +35,15 @@ _NO_LINK = (
 )
 _IN_CACHE = re.compile("/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+# From ids to the name of each one's group, for those that have one.
+GroupsOf = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+def no_groups(ids: Sequence[str]) -> Mapping[str, str]:
+    """Where nothing is known of what belongs together."""
+    return {}
 
 
 class Members(Protocol):
@@ -150,16 +159,18 @@ def put(
     *,
     limit: int = 0,
     layout: Layout = OFFICIAL,
+    groups_of: GroupsOf = no_groups,
 ) -> SplitArchives:
     """Puts a split's images and masks into `folder`, as one archive for each place they lie in.
 
-    With `limit`, only a sample of so many pairs, which is part of any larger one.
+    With `limit`, only a sample of so many pairs, which is part of any larger one, or of a few more,
+    as groups stay whole.
 
     Raises:
         InputError: images and masks are no pairs, or an archive has the name of another.
         ImageError: a member that is to be packed is damaged.
     """
-    chosen = sample_names(images, masks, limit, layout)
+    chosen = sample_names(images, masks, limit, layout, groups_of)
     if limit == 0 and _are_archives(images) and _are_archives(masks):
         places = dict.fromkeys(source.place for source in (*images, *masks))
         linked = {path: link(path, folder) for path in places}
@@ -179,13 +190,19 @@ def put(
 
 
 def sample_names(
-    images: Sequence[Members], masks: Sequence[Members], limit: int, layout: Layout = OFFICIAL
+    images: Sequence[Members],
+    masks: Sequence[Members],
+    limit: int,
+    layout: Layout = OFFICIAL,
+    groups_of: GroupsOf = no_groups,
 ) -> tuple[list[list[str]], list[list[str]]]:
     """Names in each of `images`, and in each of `masks`, of a sample of `limit` pairs (0: all), and
     of the licences beside them."""
     sides = listings(images), listings(masks)
     joined = join_members(*sides, layout)
-    pairs = [joined[name] for name in sample_of(list(joined), limit or len(joined))]
+    groups = groups_of(list(joined)) if limit else {}
+    named = [groups.get(name, "") for name in joined] if groups else []
+    pairs = [joined[name] for name in sample_of(list(joined), limit or len(joined), named)]
 
     def chosen(side: int) -> list[list[str]]:
         return [

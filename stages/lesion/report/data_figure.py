@@ -98,11 +98,13 @@ def _colours(axes: Axes, kept: pd.DataFrame) -> None:
 def _findings(axes: Axes, table: pd.DataFrame) -> None:
     """What a person should look at, in words."""
     twins = table[table["twin"].notna()]
+    groups = set(table["group"].dropna()) - {""}
     lines = {
         "rejected": int((table["state"] == REJECTED).sum()),
         "near-duplicates": len(twins),
         "… across splits": int((twins["twin_split"] != twins["split"]).sum()),
         "… left out of training": int((table["state"] == LEFT_OUT).sum()),
+        "groups" if len(groups) else "groups: no patients are known": len(groups),
     }
     notes = table["notes"].dropna().str.split("; ").explode()
     lines |= notes[notes != ""].value_counts().to_dict()

@@ -9,6 +9,8 @@ much from the rest, as between two trainings. At either side the end that is fur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import scipy  # loads its parts where they are used
@@ -19,11 +21,16 @@ LEVEL = 0.95
 
 
 def means(
-    values: pd.DataFrame, lowest: ArrayLike = -np.inf, highest: ArrayLike = np.inf
+    values: pd.DataFrame,
+    lowest: ArrayLike = -np.inf,
+    highest: ArrayLike = np.inf,
+    groups: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The mean over the rows of each column: `score`, `value`, `low`, `high`.
 
-    `low` to `high` is the interval, NaN of fewer than LEAST rows. `lowest` and `highest`, of all
+    Rows with one name in `groups` are not independent of each other, such as images of one patient:
+    their errors count as one, and where rows are counted, groups are. `low` to `high` is the
+    interval, NaN of fewer than LEAST rows or groups. `lowest` and `highest`, of all
     columns or of each, are what a row can have at all, and no interval goes beyond. Where each row
     has one of the two, rows are counted (Wilson, 1927): that none of 40 failed does not mean that
     none ever does.
@@ -33,10 +40,11 @@ def means(
     least, most = (np.full_like(mean, end) for end in (lowest, highest))
     either = ((numbers == least) | (numbers == most)).all(axis=0)
     either &= np.isfinite(most - least)
-    return _table(values.columns, mean, numbers - mean, either, least, most)
+    deviations = _together(numbers - mean, groups)
+    return _table(values.columns, mean, deviations, either, least, most)
 
 
-def ratios(parts: pd.DataFrame, wholes: pd.DataFrame) -> pd.DataFrame:
+def ratios(parts: pd.DataFrame, wholes: pd.DataFrame, groups: Sequence[str] = ()) -> pd.DataFrame:
     """As `means`, of the sum of `parts` by the sum of `wholes`, column by column; 0 ≤ part ≤ whole.
 
     What a row adds to the error is how far the ratio moves without it (Tukey's jackknife, 1958).
@@ -47,19 +55,21 @@ def ratios(parts: pd.DataFrame, wholes: pd.DataFrame) -> pd.DataFrame:
     moved = np.divide(above - share * below, others, out=np.zeros_like(above), where=others > 0)
     either = ((above == 0) | (above == below)).all(axis=0)
     ends = np.zeros_like(share), np.ones_like(share)
-    return _table(parts.columns, share, moved - moved.mean(axis=0), either, *ends)
+    deviations = _together(moved - moved.mean(axis=0), groups)
+    return _table(parts.columns, share, deviations, either, *ends)
 
 
-def p_value(differences: pd.DataFrame) -> pd.Series:
+def p_value(differences: pd.DataFrame, groups: Sequence[str] = ()) -> pd.Series:
     """Of each column, how likely a mean as far from 0 is by chance, two-sided; NaN as in `means`.
 
     Below 0.05 where the interval of `means` leaves out 0, and nowhere else.
     """
     numbers = differences.to_numpy(float)
-    count, mean = len(numbers), numbers.mean(axis=0)
-    if count < LEAST:
+    mean = numbers.mean(axis=0)
+    deviations = _together(numbers - mean, groups)
+    if (count := len(deviations)) < LEAST:
         return pd.Series(np.nan, differences.columns)
-    error, skew = _spread(numbers - mean)
+    error, skew = _spread(deviations)
     apart = np.divide(mean, error, out=np.zeros_like(mean), where=error > 0)
     nearer = np.minimum(np.abs(apart), np.abs(_unskewed(apart, skew)))
     p = 2 * scipy.special.stdtr(count - 1, -nearer)
@@ -70,6 +80,22 @@ def p_value(differences: pd.DataFrame) -> pd.Series:
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Where both are 0, 1: there was nothing to find, and nothing was marked."""
     return np.divide(above, below, out=np.ones_like(below), where=below > 0)
+
+
+def _together(deviations: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """What each group adds to the error of a mean, G×S, of what rows add, N×S with mean 0.
+
+    The sandwich estimator for clusters (Liang and Zeger, 1986, "Longitudinal data analysis using
+    generalized linear models", Biometrika 73, 13–22), in the form that `_spread` takes. A row of
+    no group, named "", is one by itself.
+    """
+    if not any(groups):
+        return deviations
+    names = [(group, 0 if group else row) for row, group in enumerate(groups)]
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    sums = np.zeros((len(number_of), deviations.shape[1]))
+    np.add.at(sums, [number_of[name] for name in names], deviations)
+    return sums * len(sums) / len(deviations)
 
 
 def _table(

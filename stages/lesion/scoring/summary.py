@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -39,11 +40,12 @@ def summarise_split(rows: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
                 "thresholded_iou": iou.where(iou >= LEAST_JACCARD, 0),
             }
         )
-        parts.append(shares(values).assign(group="all", method=method, images=count))
+        part = shares(values, [*rows["group"]])
+        parts.append(part.assign(group="all", method=method, images=count))
     for name, column in groups(same).items():
         for group in filter(set(column).__contains__, CLASSES[name]):
             own = rows[(column == group).to_numpy()]
-            part = shares(own[list(GROUPED)])
+            part = shares(own[list(GROUPED)], [*own["group"]])
             parts.append(
                 part.assign(
                     group=f"{name.replace('_', ' ')}: {group}", method="network", images=len(own)
@@ -56,26 +58,29 @@ def summarise_split(rows: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
 def summarise_network(rows: pd.DataFrame) -> pd.DataFrame:
     """All scores of some images, sorted by id: columns `score`, `value`, `low`, `high`.
 
-    `rows` has id, MEANS, and the pixel counts tp, fp, fn. Beside the means over images:
+    `rows` has id, group (a patient's, say, or ""), MEANS, and the pixel counts tp, fp, fn. Beside
+    the means over images:
 
     failed       share of the images with IoU below 0.65
     pooled_*     of all pixels as if they were one image: large lesions weigh more
     batch_*      the same of each BATCH images that follow each other, then the mean
     """
+    together = [*rows["group"]]
     values = rows[list(MEANS)].assign(failed=rows["iou"] < LEAST_JACCARD)
     highest = [np.inf if name in PIXELS else 1 for name in values]
+    above, below = _overlap(rows)
     batches = rows[["tp", "fp", "fn"]].groupby(np.arange(len(rows)) // BATCH).sum()
     parts = [
-        means(values, 0, highest),
-        ratios(*(part.add_prefix("pooled_") for part in _overlap(rows))),
+        means(values, 0, highest, together),
+        ratios(above.add_prefix("pooled_"), below.add_prefix("pooled_"), together),
         shares(_divided(*_overlap(batches)).add_prefix("batch_")),
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def shares(values: pd.DataFrame) -> pd.DataFrame:
+def shares(values: pd.DataFrame, groups: Sequence[str] = ()) -> pd.DataFrame:
     """The means of numbers from 0 to 1, with their intervals."""
-    return means(values, 0, 1)
+    return means(values, 0, 1, groups)
 
 
 def _overlap(pixels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
