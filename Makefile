@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro repository doctor test test-fast test-all lint sample mlflow experiments
+.PHONY: repro repository doctor test test-fast test-all lint sample mlflow experiments app
 
 repro: $(VENV)/installed repository  ## run the whole pipeline
 	dvc repro
@@ -35,6 +35,9 @@ sample: $(VENV)/installed  ## draw the synthetic sample again; the same images o
 
 mlflow: $(VENV)/installed  ## show the runs in a browser
 	python tools/show_runs.py
+
+app: $(VENV)/installed  ## show the trained model in a browser: photographs in, outlines out
+	python tools/app.py
 
 # Of about 200 columns those that people ask for: the parameters in which experiments differ, and
 # three scores. What has a dot or a slash is a score or a file; the words are other numbers, folders

@@ -175,7 +175,7 @@ def test_a_file_that_is_no_whole_image_is_named(
     line = the_line("preprocess")
     assert f"{FIRST}: image: " in line and reason in line and "max_rejected" in line
     listed = (project / "metrics/data.csv").read_text().splitlines()
-    assert listed[1].startswith(f"{FIRST},train,rejected,image: ") and len(listed) == 9
+    assert listed[1].startswith(f"{FIRST},train,,rejected,image: ") and len(listed) == 9
     assert json.loads((project / "metrics/data.json").read_text())["rejected"] == 1
 
 

@@ -88,9 +88,7 @@ def test_a_new_parameter_of_one_stage_leaves_the_others_alone(project):
     with changed(files[0]), changed(files[1]), changed(module):
         set_params(project, columns=3)
         text = files[1].read_text()
-        assert "params: [panel_images]" in text
-        files[1].write_text(
-            text.replace("params: [panel_images]", "params: [panel_images, columns]")
-        )
+        assert "[panel_images, " in text
+        files[1].write_text(text.replace("[panel_images, ", "[panel_images, columns, "))
         module.write_text(module.read_text() + "    columns: int\n")
         assert stages_to_run(project) == ["plot", "record"]

@@ -74,6 +74,8 @@ def test_every_result_is_there(finished: Path) -> None:
     for name in pictures.split():
         assert (finished / f"plots/{name}.png").stat().st_size > 10_000
     assert "40 test images (synthetic sample)" in (finished / "plots/report.html").read_text()
+    dice = json.loads((finished / "metrics/evaluation.json").read_text())["test"]["dice"]
+    assert f"value: {dice}\n" in (finished / "model/README.md").read_text()
     history = pd.read_csv(finished / "metrics/history.csv")
     assert list(history["epoch"]) == list(range(1, len(history) + 1))
     per_image = pd.read_csv(finished / "metrics/per_image.csv")

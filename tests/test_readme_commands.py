@@ -16,6 +16,8 @@ NOT_RUN = {
         "data/mine": "the same",
         "Our photographs": "the same",
         "torchrun": "needs several GPUs; test_distributed.py runs it on the processor",
+        "tools/predict.py": "of somebody's photographs; test_predict_command.py has some",
+        "tools/export.py": "needs further packages; test_onnx_file.py runs it where they are",
     },
     "docs/tracking.md": {
         "make ": "installs all packages; test_experiments.py does `make experiments`",
@@ -25,6 +27,9 @@ NOT_RUN = {
         "git clone": "of somebody's repository; test_servers.py clones one",
         "pip install": "is done",
         "AWS_ACCESS": "somebody's keys",
+        "mlflow models serve": "a server; test_served_model.py starts it, and asks it as below",
+        "printf": "asks that server",
+        "curl": "the same",
         "mlflow server": "somebody's servers; test_servers.py starts some",
         "http://server": "the same",
         "dvc gc": "asks first",
