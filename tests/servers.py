@@ -27,12 +27,26 @@ def mlflow_server(
     port: int, store: str, artifacts: str, *options: str, environ: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen]:
     """MLflow's server over a store and a place for files; the leader of its process group."""
+    command = [
+        *("mlflow", "server", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", store, "--artifacts-destination", artifacts),
+        *options,
+    ]
+    with answering(command, port, environ=environ) as process:
+        yield process
+
+
+@contextmanager
+def answering(
+    command: list[str],
+    port: int,
+    folder: Path | None = None,
+    environ: dict[str, str] | None = None,
+) -> Iterator[subprocess.Popen]:
+    """A server of MLflow's once it answers; the leader of its process group, killed at the end."""
     process = subprocess.Popen(
-        [
-            *("mlflow", "server", "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", store, "--artifacts-destination", artifacts),
-            *options,
-        ],
+        command,
+        cwd=folder,
         env=environment() | (environ or {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

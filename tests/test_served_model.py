@@ -1,23 +1,18 @@
 """The champion where this project is not: in a process of another's, and behind MLflow's server."""
 
 import json
-import os
 import re
 import shlex
-import signal
-import subprocess
 import zipfile
 from base64 import b64decode
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pandas as pd
 import pytest
 
-from project import ROOT, copy, environment, run, wait_for
-from servers import answers, free_port
+from project import ROOT, copy, run
+from servers import answering, free_port
 
 pytestmark = pytest.mark.long
 
@@ -89,32 +84,14 @@ def test_a_result_without_settings_is_not_recorded_and_one_line_says_so(base, tm
     assert not (folder / "mlflow.db").exists() and not list(folder.glob("mlspool/*"))
 
 
-@contextmanager
-def scoring_server(project: Path, folder: Path, port: int) -> Iterator[None]:
-    process = subprocess.Popen(
-        shlex.split(SERVE.replace("5001", str(port))),
-        cwd=folder,
-        env=environment() | {"MLFLOW_TRACKING_URI": address(project)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(lambda: answers(port) or process.poll() is not None)
-        assert process.poll() is None, "the server has ended"
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.mark.slow
 def test_a_photograph_sent_to_mlflow_s_server_comes_back_as_the_pipeline_s_mask(
     project, photographs, tmp_path
 ):
     port = free_port()
     ask = CURL.replace("5001", str(port))
-    with scoring_server(project, tmp_path, port):
+    serve = shlex.split(SERVE.replace("5001", str(port)))
+    with answering(serve, port, tmp_path, {"MLFLOW_TRACKING_URI": address(project)}):
         for name, path in photographs.items():
             answer = json.loads(
                 run(tmp_path, "sh", "-c", ask.replace("photograph.jpg", str(path))).stdout

@@ -8,21 +8,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from lesion.formats.header import Header, read_header
+from lesion.formats.header import read_header
 from lesion.network.model import build_model
 from lesion.network.unet import UNet
 from lesion.network.weights import load_imagenet, load_model, save_weights
 from lesion.pipeline.errors import InputError
+from small_model import HEADER
 
-HEADER = Header(
-    encoder="none",
-    width=2,
-    depth=1,
-    image_size=16,
-    resize="letterbox",
-    fingerprint="f" * 64,
-    epoch=3,
-)
 CPU = torch.device("cpu")
 
 

@@ -112,17 +112,6 @@ class Page(Window):
         return {name.text: [cell.text for cell in cells] for name, *cells in rows}
 
 
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return Segmenter.of_folder(write_model(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def where(segmenter: Segmenter) -> Iterator[str]:
-    with served(segmenter) as address:
-        yield address
-
-
 @pytest.fixture
 def window(driver: object, tmp_path: Path) -> Iterator[Page]:
     """A window; a test that leaves an error in its console fails, but for what is refused."""

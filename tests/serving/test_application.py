@@ -57,17 +57,6 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return Segmenter.of_folder(write_model(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def where(segmenter: Segmenter) -> Iterator[str]:
-    with served(segmenter) as address:
-        yield address
-
-
 def segment(where: str, content: bytes, accept: str = "*/*", **query: object) -> requests.Response:
     return requests.post(
         f"{where}/v1/segment", content, params=query, headers={"Accept": accept}, timeout=60
@@ -372,14 +361,20 @@ def test_a_sender_who_pauses_is_told_so_and_one_who_trickles_too(narrow):
         assert received(connection).startswith(b"HTTP/1.1 408 ")
     with connected(narrow) as connection:
         connection.sendall(head(narrow, "Content-Length: 1000", "Connection: close"))
-        stop = threading.Event()
-        trickle = threading.Thread(target=drip, args=(connection, stop))
-        trickle.start()
-        found = received(connection)
-        stop.set()
-        trickle.join()
+        found = received_while_dripping(connection)
     assert found == b"" or found.startswith(b"HTTP/1.1 408 ")
     assert lives(narrow)
+
+
+def received_while_dripping(connection: socket.socket) -> bytes:
+    """What the server says to somebody who goes on sending, slowly."""
+    stop = threading.Event()
+    trickle = threading.Thread(target=drip, args=(connection, stop))
+    trickle.start()
+    found = received(connection)
+    stop.set()
+    trickle.join()
+    return found
 
 
 def drip(connection: socket.socket, stop: threading.Event) -> None:
@@ -398,12 +393,7 @@ def test_a_head_that_does_not_come_closes_the_connection(narrow, begin):
         assert received(connection) == b""
     with connected(narrow) as connection:
         connection.sendall(begin)
-        stop = threading.Event()
-        trickle = threading.Thread(target=drip, args=(connection, stop))
-        trickle.start()
-        found = received(connection)
-        stop.set()
-        trickle.join()
+        found = received_while_dripping(connection)
     assert found == b"" or found.startswith(b"HTTP/1.1 400 ")
     assert lives(narrow)
 
