@@ -1,11 +1,11 @@
 """Decodes every image and mask once and lays them out as arrays, ready for training.
 
-reads   raw/
+reads   raw/, the file `exclude`
 writes  arrays/: <split>_images.npy (uint8 N×H×W×3), <split>_masks.npy (uint8 N×H×W of 0 and 1),
         index.csv (one row a pair, in the arrays' order), rejected.csv (what could not be used);
         metrics/data.json and metrics/data.csv, what is in the data set
 knobs   image_size, resize, val_fraction, test_fraction, split_seed, folds, fold, drop_leaks,
-        max_rejected, max_empty (params.yaml)
+        exclude, max_rejected, max_empty (params.yaml)
 """
 
 import lesion  # noqa: F401  before the libraries to which it says how to compute
@@ -27,7 +27,16 @@ from lesion.parameters.reading import load_params
 from lesion.photos.archives import ArchiveReader
 from lesion.photos.convert import Converted, convert
 from lesion.photos.duplicates import NearPairs, near_pairs
-from lesion.photos.inventory import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
+from lesion.photos.exclusions import read_exclusions
+from lesion.photos.inventory import (
+    COLUMNS,
+    EXCLUDED,
+    KEPT,
+    LEFT_OUT,
+    REJECTED,
+    SCORED_ANYWAY,
+    summary,
+)
 from lesion.photos.masks import READING_COLUMNS, Reading
 from lesion.photos.placement import PLACEMENT_COLUMNS
 from lesion.photos.readings import Evidence, settle
@@ -44,11 +53,12 @@ REPORT_TABLE = Path("metrics/data.csv")
 def main() -> None:
     knobs = load_params(PreprocessParams)
     pairs = load_pairs(RAW / "index.csv")
+    reasons = read_exclusions(Path(knobs.exclude), pairs["id"])
     # Twice: as they come, and in their order. Of a pair, three colours and a mask.
     require_room(ARRAYS, 2 * len(pairs) * 4 * knobs.image_size**2)
     with whole_folder(ARRAYS) as folder, RowFile(folder) as images, RowFile(folder) as masks:
         table, near = convert_all(pairs, knobs, images, masks)
-        table = assign(table, near, knobs)
+        table = exclude(assign(table, near, knobs), reasons)
         report = summary(table)
         write_csv(REPORT_TABLE, table[COLUMNS])
         write_json(REPORT, report)
@@ -65,6 +75,8 @@ def main() -> None:
         rejected = table[table["state"] == REJECTED]
         write_csv(folder / "rejected.csv", rejected[["id", "split", "reason"]])
     say(report)
+    if reasons:
+        print(f"{knobs.exclude}: {excluded(table, reasons)}")
 
 
 def load_pairs(path: Path) -> pd.DataFrame:
@@ -164,6 +176,34 @@ def assign(table: pd.DataFrame, near: NearPairs, knobs: PreprocessParams) -> pd.
         table.loc[leaks, "state"] = LEFT_OUT
     order = table["split"].map(SPLITS.index)
     return table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def exclude(table: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame:
+    """Takes the images with a reason out of training; those of other splits stay, with a note.
+
+    After the splits are made, so that what is excluded moves no other image.
+    """
+    if not reasons:
+        return table
+    named = table["id"].isin(reasons) & (table["state"] == KEPT)
+    training = named & (table["split"] == "train")
+    table.loc[training, "state"] = EXCLUDED
+    table["reason"] = table["reason"].astype(object).mask(training, table["id"].map(reasons))
+    noted = [f"{note}; {SCORED_ANYWAY}" if note else SCORED_ANYWAY for note in table["notes"]]
+    table["notes"] = table["notes"].mask(named & ~training, noted)
+    return table
+
+
+def excluded(table: pd.DataFrame, reasons: dict[str, str]) -> str:
+    """What became of the images that are to be left out, in words."""
+    named = table[table["id"].isin(reasons)]
+    scored = named.loc[named["state"] == KEPT, "split"].value_counts()
+    out = int((named["state"] == EXCLUDED).sum())
+    parts = [f"{out} images left out of training"]
+    parts += [f"{count} of {split} stay" for split, count in scored.items()]
+    if others := len(named) - out - scored.sum():
+        parts.append(f"{others} are not used anyway")
+    return ", ".join(parts)
 
 
 def splits_of(

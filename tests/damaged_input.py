@@ -190,7 +190,7 @@ def result_of(kind: Kind) -> Result:
     with TemporaryDirectory() as name:
         folder = Path(name).resolve()
         (folder / "data").mkdir()
-        for file in ("params.yaml", "datasets.yaml"):
+        for file in ("params.yaml", "datasets.yaml", "exclude.csv"):
             shutil.copy(ROOT / file, folder)
         set_params(folder, data="data", source="data", limit=0, image_size=16, max_rejected=0.5)
         data = whole_data(folder / "data")

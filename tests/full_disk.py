@@ -178,7 +178,7 @@ class Bench:
         data, project = folder / "data", folder / "0"
         write_archives(data, {"train": 6, "validation": 3, "test": 3}, size=48, seed=1)
         project.mkdir()
-        for name in ("params.yaml", "datasets.yaml", "requirements.txt"):
+        for name in ("params.yaml", "datasets.yaml", "exclude.csv", "requirements.txt"):
             shutil.copy(ROOT / name, project)
         set_params(project, data=data, limit=0, image_size=32, threads=1)
         set_params(project, width=4, depth=2, epochs=2, batch_size=3)

@@ -70,7 +70,7 @@ def copy_of_stages(folder: Path) -> Path:
     shutil.copytree(
         ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("params.yaml", "datasets.yaml", "requirements.txt"):
+    for name in ("params.yaml", "datasets.yaml", "exclude.csv", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
     set_params(folder, data="data")
     return folder

@@ -72,7 +72,7 @@ def held(project: Path, stage: str, said: str, before: set[str]) -> str:
 
 
 def outputs(project: Path) -> set[str]:
-    inputs = ("stages", "data", "params.yaml", "datasets.yaml")
+    inputs = ("stages", "data", "params.yaml", "datasets.yaml", "exclude.csv")
     paths = [path.relative_to(project) for path in project.rglob("*")]
     return {path.as_posix() for path in paths if path.parts[0] not in inputs}
 

@@ -32,7 +32,7 @@ TABLE = Path("metrics/baselines.csv")
 @pytest.fixture
 def project(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the stages before have run, and in which the process is."""
-    for name in ("params.yaml", "datasets.yaml"):
+    for name in ("params.yaml", "datasets.yaml", "exclude.csv"):
         shutil.copy(ROOT / name, tmp_path)
     set_params(tmp_path, data="data", image_size=16)
     shutil.copytree(sample, tmp_path / "data")

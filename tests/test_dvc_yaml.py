@@ -90,7 +90,7 @@ def test_every_stage_runs_its_script_and_says_in_prose_what_it_does(name):
 def test_dependencies_are_listed_once_and_are_there_or_made_by_an_earlier_stage(name):
     deps = STAGES[name]["deps"]
     assert len(set(deps)) == len(deps)
-    made = {"${data}"}  # a parameter
+    made = {"${data}", "${exclude}"}  # parameters
     for stage in list(STAGES.values())[: list(STAGES).index(name)]:
         made |= {path for kind in ("outs", "metrics", "plots") for path in outputs(stage, kind)}
     for dep in deps:

@@ -119,7 +119,7 @@ class Project:
 def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Project:
-    for name in ("params.yaml", "datasets.yaml"):
+    for name in ("params.yaml", "datasets.yaml", "exclude.csv"):
         shutil.copy(ROOT / name, tmp_path)
     set_params(tmp_path, data="data", image_size=16, val_fraction=0.3, test_fraction=0.3)
     monkeypatch.chdir(tmp_path)
@@ -492,3 +492,72 @@ def test_outputs_are_the_same_bytes_for_any_number_of_threads_and_again(project,
         outputs.append(project.outputs())
     assert len(outputs[0]) == 10  # six arrays, two lists, two reports
     assert all(output == outputs[0] for output in outputs)
+
+
+def excluding(project: Project, *rows: str, header: str = "id,verdict,reason") -> None:
+    (project.folder / "exclude.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_what_a_person_leaves_out_is_not_trained_on_and_stays_where_it_is_scored(project):
+    official(project)
+    project.run()
+    before = project.outputs()
+    rows = ["A1,leave out,wide polygon", "A2,keep,", "A3,unsure,", "B1,leave out,", "C2,leave out,"]
+    excluding(project, *rows)
+    said = project.run()
+    assert (
+        "exclude.csv: 1 images left out of training, 1 of validation stay, 1 of test stay" in said
+    )
+    assert project.ids == {"train": ["A2", "A3"], "validation": ["B1"], "test": ["C1", "C2"]}
+    assert project.table.loc["A1", ["state", "reason"]].tolist() == ["excluded", "wide polygon"]
+    notes = project.table["notes"]
+    assert notes[notes == "excluded but scored"].index.tolist() == ["B1", "C2"]
+    assert project.report["excluded"] == 1 and project.report["train"]["kept"] == 2
+    excluding(project, "A1,keep,")
+    assert "exclude.csv" not in project.run()
+    assert project.outputs() == before
+
+
+def test_what_is_excluded_moves_no_other_image_between_the_splits(project):
+    project.data(train={f"A{number}": drawn(number) for number in range(12)})
+    project.run()
+    before = project.ids
+    excluding(project, f"{before['train'][0]},leave out,")
+    project.run()
+    assert project.ids == before | {"train": before["train"][1:]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "words"),
+    [
+        (
+            ["A9,leave out,"],
+            "id,verdict,reason",
+            "line 2: found id 'A9', which none of the 6 pairs",
+        ),
+        (["A1,keep,", "A1,keep,"], "id,verdict,reason", "line 3: A1 is there twice"),
+        (
+            ["A1,leave_out,"],
+            "id,verdict,reason",
+            "A1 has verdict 'leave_out'; expected one of keep",
+        ),
+        (["A1;leave out;"], "id;verdict;reason", "no column id; found 'id;verdict;reason'"),
+        (["A1,leave out"], "id,verdict", "no column reason"),
+        ([], "", "no column id"),
+    ],
+)
+def test_an_exclusion_that_cannot_be_followed_stops_the_stage(project, rows, header, words):
+    official(project)
+    excluding(project, *rows, header=header)
+    assert words in project.refusal()
+    assert "\n" not in project.refusal() and not Path("arrays").exists()
+
+
+def test_the_file_of_exclusions_is_looked_for_where_the_parameter_says(project):
+    official(project)
+    assert "other.csv: not found" in project.refusal(exclude="other.csv")
+    (project.folder / "other.csv").write_bytes(
+        "\ufeffid,verdict,reason,by\r\nA2,leave out,ä,me\r\n".encode()
+    )
+    project.run(exclude="other.csv")
+    assert project.ids["train"] == ["A1", "A3"]

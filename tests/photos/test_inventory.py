@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 
-from lesion.photos.inventory import COLUMNS, KEPT, LEFT_OUT, REJECTED, summary
+from lesion.photos.inventory import COLUMNS, EXCLUDED, KEPT, LEFT_OUT, REJECTED, summary
 
 NUMBERS = ("height", "width", "lesion_share", "brightness", "red", "green", "blue")
 
@@ -28,11 +28,13 @@ def test_every_pair_is_counted_once_and_only_kept_ones_by_split():
             row("c", "train", **measured(110, 210, 0.2, 51, 11, 21, 89), notes=""),
             row("d", "train", REJECTED, reason="image: cut"),
             row("e", "train", LEFT_OUT, **measured(9, 9, 0.9, 9, 9, 9, 9), notes=""),
+            row("g", "train", EXCLUDED, **measured(9, 9, 0.9, 9, 9, 9, 9), notes=""),
             row("f", "test", **measured(30, 40, 0.25, 80, 1, 2, 3), notes=""),
         ]
     )
     report = summary(table)
-    assert (report["pairs"], report["rejected"], report["left_out"]) == (6, 1, 1)
+    assert report["pairs"] == 7
+    assert report["rejected"] == report["left_out"] == report["excluded"] == 1
     medians = measured(110, 210, 0.2, 51, 11, 21, 89)
     expected = {f"median_{name}": number for name, number in medians.items()}
     assert report["train"] == {"kept": 3} | expected

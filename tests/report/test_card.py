@@ -31,6 +31,7 @@ DATA = {
     "pairs": 1243,
     "rejected": 4,
     "left_out": 5,
+    "excluded": 7,
     "near_duplicates_across_splits": 6,
     **{
         name: {"kept": count, **SPLIT}

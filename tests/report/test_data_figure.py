@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lesion.formats.splits import SPLITS
-from lesion.photos.inventory import COLUMNS, KEPT, LEFT_OUT, REJECTED
+from lesion.photos.inventory import COLUMNS, EXCLUDED, KEPT, LEFT_OUT, REJECTED
 from lesion.report.data_figure import data_report
 from lesion.report.figures import save_figure
 
@@ -51,6 +51,15 @@ def test_findings_count_rejected_twins_and_notes():
     assert lines["rejected"] == lines["near-duplicates"] == lines["… across splits"] == "1"
     assert lines["groups: no patients are known"] == "0"
     assert lines["grey"] == lines["alpha"] == lines["… left out of training"] == "1"
+
+
+def test_excluded_images_are_counted_where_there_are_some():
+    table = report_table()
+    assert "excluded from training" not in texts(data_report(table, "note"))
+    table.loc[3:4, "state"] = EXCLUDED
+    shown = texts(data_report(table, "note"))
+    assert "6, 1 left out, 2 excluded, 1 rejected" in [text.strip() for text in shown]
+    assert shown[shown.index("excluded from training") - 1] == "2"
 
 
 def test_findings_count_groups_where_they_are_known():

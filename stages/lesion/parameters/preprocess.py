@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lesion.parameters.model import Resize, Seed, Share, StageParams, Strength
+from lesion.parameters.model import Name, Resize, Seed, Share, StageParams, Strength
 
 
 class PreprocessParams(StageParams):
@@ -16,5 +16,6 @@ class PreprocessParams(StageParams):
     folds: Annotated[int, Field(ge=0, le=100)]
     fold: Annotated[int, Field(ge=0, lt=100)]
     drop_leaks: bool
+    exclude: Name
     max_rejected: Share
     max_empty: Strength

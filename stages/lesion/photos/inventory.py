@@ -6,13 +6,14 @@ import pandas as pd
 
 from lesion.formats.splits import SPLITS
 
-KEPT, REJECTED, LEFT_OUT = "kept", "rejected", "left out"
+KEPT, REJECTED, LEFT_OUT, EXCLUDED = "kept", "rejected", "left out", "excluded"
+SCORED_ANYWAY = "excluded but scored"  # a note
 COLUMNS = [
     "id",
     "split",
     "group",  # of images that belong together, of one patient for instance; empty if unknown
-    "state",  # kept, rejected, or left out (drop_leaks; of official test images: folds)
-    "reason",  # why it was rejected
+    "state",  # kept, rejected, left out (drop_leaks; of official test images: folds), excluded
+    "reason",  # why it was rejected or excluded
     "height",  # pixels
     "width",
     "lesion_share",  # of the pixels
@@ -37,6 +38,7 @@ def summary(table: pd.DataFrame) -> dict:
         "pairs": len(table),
         "rejected": int((table["state"] == REJECTED).sum()),
         "left_out": int((table["state"] == LEFT_OUT).sum()),
+        "excluded": int((table["state"] == EXCLUDED).sum()),
         "near_duplicates": len(twins),
         "near_duplicates_across_splits": int((twins["twin_split"] != twins["split"]).sum()),
         "groups": len(set(table["group"].dropna()) - {""}),

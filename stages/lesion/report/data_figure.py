@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lesion.formats.splits import SPLITS
-from lesion.photos.inventory import KEPT, LEFT_OUT, REJECTED
+from lesion.photos.inventory import EXCLUDED, KEPT, LEFT_OUT, REJECTED
 from lesion.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE
 
 COLOURS = dict(zip(SPLITS, (BLUE, ORANGE, GREEN), strict=True))
@@ -32,20 +32,20 @@ def data_report(table: pd.DataFrame, note: str) -> Figure:
 
 
 def _counts(axes: Axes, table: pd.DataFrame) -> None:
-    """A bar a split: images that are used, left out and rejected."""
+    """A bar a split: images that are used, left out, excluded and rejected."""
     counts = pd.crosstab(table["split"], table["state"])
-    counts = counts.reindex(index=SPLITS[::-1], columns=[KEPT, LEFT_OUT, REJECTED], fill_value=0)
+    states = {KEPT: 1.0, LEFT_OUT: 0.5, EXCLUDED: 0.35, REJECTED: 0.25}  # and how strong the colour
+    counts = counts.reindex(index=SPLITS[::-1], columns=list(states), fill_value=0)
     start = np.zeros(len(counts))
-    for state, alpha in ((KEPT, 1.0), (LEFT_OUT, 0.5), (REJECTED, 0.25)):
+    for state, alpha in states.items():
         bars = axes.barh(counts.index, counts[state], left=start, height=0.6)
         for split, bar in zip(counts.index, bars, strict=True):
             bar.set(color=COLOURS[split], alpha=alpha)
         start += counts[state].to_numpy()
     for position, split in enumerate(counts.index):
-        used, left_out, rejected = counts.loc[split]
-        parts = [f"{used}"]
-        parts += [f"{left_out} left out"] if left_out else []
-        parts += [f"{rejected} rejected"] if rejected else []
+        used, *others = counts.loc[split]
+        named = zip(list(states)[1:], others, strict=True)
+        parts = [f"{used}", *(f"{count} {state}" for state, count in named if count)]
         axes.text(start[position], position, "  " + ", ".join(parts), verticalalignment="center")
     axes.set(title="Images", xlim=(0, start.max() * 1.25))
     axes.grid(False)
@@ -106,6 +106,8 @@ def _findings(axes: Axes, table: pd.DataFrame) -> None:
         "… left out of training": int((table["state"] == LEFT_OUT).sum()),
         "groups" if len(groups) else "groups: no patients are known": len(groups),
     }
+    if excluded := int((table["state"] == EXCLUDED).sum()):
+        lines["excluded from training"] = excluded
     notes = table["notes"].dropna().str.split("; ").explode()
     lines |= notes[notes != ""].value_counts().to_dict()
     axes.set(title="Findings")
