@@ -11,7 +11,7 @@ sure: docs/evaluation.md. What the truth is like beside the prediction is said i
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,12 +33,15 @@ from lesion.formats.tables import read_table
 from lesion.photos.archives import ArchiveReader
 from lesion.pipeline.files import write_csv
 from lesion.pipeline.parallel import in_order
-from lesion.report.pictures import Picture, read_picture
+from lesion.report.page import Case
+from lesion.report.page.suspects import LONGEST, write_suspects
+from lesion.report.pictures import Picture, read_picture, reduced
 
 RAW, ARRAYS, PREDICTIONS = "raw", "arrays", "predictions"
 PER_IMAGE = "metrics/per_image.csv"
 SHARED = ["id", "split", "synthetic", "group"]  # columns of that and of the arrays' index
 ORIGINAL = 10**9  # pixels of the longest side: a difference is measured at the original size
+SHOWN = ["score", "dice", "expected_dice"]
 COLUMNS = ["rank", "id", "score", "dice", "expected_dice", "difference", "reason", "fold"]
 
 
@@ -46,6 +49,9 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("names", nargs="*", help="left out: all experiments that are folds")
     arguments.add_argument("--images", type=int, default=40, help="so many suspects (40)")
+    arguments.add_argument(
+        "--page", type=os.path.abspath, default=PROJECT / "suspects.html", help="(suspects.html)"
+    )
     arguments.add_argument("--csv", type=os.path.abspath, help="write the list there")
     given = arguments.parse_args()
     with in_project(), TemporaryDirectory() as folder:
@@ -55,13 +61,13 @@ def main() -> None:
         tables = {fold: per_image(commit) for fold, commit in commits.items()}
         suspects = ranked(tables).head(max(1, given.images))
         suspects.insert(0, "rank", suspects.index + 1)
-        seen = [
-            difference(picture.truth, picture.prediction)
-            for picture in pictures(suspects, commits, Path(folder))
-        ]
-        suspects["difference"] = [found.kind for found in seen]
-        suspects["reason"] = [found.reason for found in seen]
+        cases = list(judged(suspects, pictures(suspects, commits, Path(folder))))
+        suspects["difference"] = [case.traits["difference"] for case in cases]
+        suspects["reason"] = [case.traits["reason"] for case in cases]
         print(report(suspects))
+        count = sum((table["split"] == "test").sum() for table in tables.values())
+        note = f"{len(cases)} of {count} images, each tested on once, in {len(tables)} folds"
+        write_suspects(Path(given.page), title="Suspects", note=note, cases=cases)
         if given.csv:
             write_csv(Path(given.csv), suspects[COLUMNS].round(6))
 
@@ -90,6 +96,15 @@ def pictures(rows: pd.DataFrame, commits: dict[int, str], folder: Path) -> Itera
             for found in in_order(picture, placed.itertuples()):
                 progress.update()
                 yield found
+
+
+def judged(rows: pd.DataFrame, seen: Iterable[Picture]) -> Iterator[Case]:
+    """The rows' pictures, as large as the page has them, with what their masks differ in."""
+    for row, picture in zip(rows.itertuples(), seen, strict=True):
+        found = difference(picture.truth, picture.prediction)
+        traits = {"difference": found.kind, "reason": found.reason}
+        scores = {name: getattr(row, name) for name in SHOWN}
+        yield Case(row.id, row.split, scores, traits, **vars(reduced(picture, LONGEST)))
 
 
 def report(rows: pd.DataFrame) -> str:

@@ -36,8 +36,19 @@ def read_picture(row: Any, archives: ArchiveReader, predictions: Path, longest: 
         prediction = decode_mask(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro evaluate`, which makes it") from None
+    return _resized(Picture(image.pixels, truth, prediction), height, width)
+
+
+def reduced(picture: Picture, longest: int) -> Picture:
+    """The picture with at most `longest` pixels along its longer side."""
+    shape = picture.image.shape[:2]
+    scale = min(1, longest / max(shape))
+    return _resized(picture, *(max(1, round(length * scale)) for length in shape))
+
+
+def _resized(picture: Picture, height: int, width: int) -> Picture:
     return Picture(
-        resize_image(image.pixels, height, width),
-        resize_mask(truth, height, width),
-        resize_mask(prediction, height, width),
+        resize_image(picture.image, height, width),
+        resize_mask(picture.truth, height, width),
+        resize_mask(picture.prediction, height, width),
     )

@@ -5,25 +5,20 @@ gallery's script, page.js, draws an image only when it is near the window: a pag
 stays quick.
 """
 
-import base64
-import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lesion.pipeline.files import write_bytes
 from lesion.report.page.cases import Case, record
+from lesion.report.page.frame import render
 from lesion.report.page.numbers import described, headline, methods, panels
 
 __all__ = ["Case", "write_page"]
-
-FOLDER = Path(__file__).parent
 WIDE = 1.9  # width by height from which a figure gets a row of its own
 
 
@@ -64,15 +59,8 @@ def write_page(
     entries = [record(case) for case in cases]
     names = dict.fromkeys(name for entry in entries for name in entry["scores"])
     data = {"scores": {name: described(name) for name in names}, "cases": entries}
-    script = _source("page.js")
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(
+    page = render(
+        "page",
         title=title,
         note=note,
         facts=facts,
@@ -81,22 +69,11 @@ def write_page(
         panels=panels(scores),
         figures=[_drawing(*item, f"figure-{i}") for i, item in enumerate(figures.items(), 1)],
         images=len(entries),
-        data=_json(data),
-        style=_source("page.css"),
-        script=script,
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=data,
+        fade=50,
+        predicted=False,
     )
-    write_bytes(path, page.encode())
-
-
-def _source(name: str) -> Markup:
-    return Markup((FOLDER / name).read_text(encoding="utf-8"))
-
-
-def _json(data: dict) -> Markup:
-    """JSON that may stand in a <script>: nothing in it can end that, or begin a comment."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))
+    write_bytes(path, page)
 
 
 def _drawing(title: str, svg: str, name: str) -> Drawing:

@@ -31,14 +31,15 @@ class Case:
     prediction: np.ndarray  # H×W bool
 
 
-def record(case: Case) -> dict:
-    """What page.js gets of a case, ready for JSON."""
+def record(case: Case, longest: int = LONGEST) -> dict:
+    """What a page's script gets of a case, ready for JSON; its picture has at most `longest` pixels
+    along a side."""
     height, width = case.image.shape[:2]
     for name in ("truth", "prediction"):
         shape = getattr(case, name).shape
         if shape != (height, width):
             raise ValueError(f"{case.id}: {name} has shape {shape}; expected {(height, width)}")
-    scale = min(1, LONGEST / max(height, width))
+    scale = min(1, longest / max(height, width))
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     small = np.ascontiguousarray(resize_image(case.image, height, width))
     jpeg = simplejpeg.encode_jpeg(small, quality=QUALITY, colorsubsampling="420")

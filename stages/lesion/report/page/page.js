@@ -1,16 +1,8 @@
-"use strict";
-
 // The gallery: which cases are shown in which order, and a larger view of one of them.
 // All that a person can set lives in the form's controls; the address keeps what is not as at first.
 
-const SVG = "http://www.w3.org/2000/svg";
-const UNITS = 10; // of an outline a thumbnail's pixel, as in cases.py
 const BINS = 40; // of the histogram above the range
 const FAILED = 0.65; // an IoU below counts as 0 in the challenge
-
-const source = document.getElementById("data");
-const { scores, cases } = JSON.parse(source.textContent);
-source.remove(); // its text is as large as all thumbnails
 
 const form = document.getElementById("controls");
 const controls = form.elements;
@@ -32,26 +24,8 @@ let range = { start: 0, end: 1, step: 0.01 };
 
 // ---- small tools ----
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-function shape(name, attributes, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
 function scoreOf(item, name) {
   return Object.hasOwn(item.scores, name) ? item.scores[name] : null;
-}
-
-function written(name, value) {
-  return value === null ? "–" : value.toFixed(scores[name].digits);
 }
 
 function options(select, entries) {
@@ -62,31 +36,6 @@ function counted(values) {
   const counts = new Map();
   for (const value of values) if (value) counts.set(value, (counts.get(value) ?? 0) + 1);
   return counts;
-}
-
-// ---- a case's picture: its thumbnail under the coloured regions and the outlines ----
-
-function picture(item, name) {
-  const { width, height, truth, prediction } = item;
-  const image = element("img", { src: `data:image/jpeg;base64,${item.jpeg}`, alt: "" });
-  const rule = "evenodd"; // keeps holes open
-  const outline = (d, kind) => [
-    shape("path", { d, class: `outline halo ${kind}` }),
-    shape("path", { d, class: `outline ${kind}` }),
-  ];
-  // The regions lie over each other in full colour, and fade as one group.
-  const regions = shape(
-    "g",
-    { class: "regions" },
-    shape("path", { d: truth, class: "missed", "fill-rule": rule }),
-    shape("path", { d: prediction, class: "wrong", "fill-rule": rule }),
-    shape("path", { d: truth, class: "found", "fill-rule": rule, "clip-path": `url(#${name})` }),
-  );
-  const clip = shape("clipPath", { id: name }, shape("path", { d: prediction, "clip-rule": rule }));
-  const box = `0 0 ${UNITS * width} ${UNITS * height}`;
-  const overlay = shape("svg", { viewBox: box, "aria-hidden": "true" }, clip, regions);
-  overlay.append(...outline(prediction, "predicted"), ...outline(truth, "truth"));
-  return [image, overlay];
 }
 
 // ---- cards ----
@@ -222,14 +171,7 @@ function drawRange(matching) {
 // ---- layers over all pictures ----
 
 function drawLayers() {
-  const fade = controls.fade.value;
-  document.documentElement.style.setProperty("--fade", fade / 100);
-  for (const label of document.querySelectorAll(".fade")) {
-    label.querySelector("input").value = fade;
-    label.querySelector("output").value = `${fade} %`;
-  }
-  document.documentElement.classList.toggle("no-truth", !controls.truth.checked);
-  document.documentElement.classList.toggle("no-predicted", !controls.predicted.checked);
+  setLayers(controls.fade.value, controls.truth.checked, controls.predicted.checked);
 }
 
 // ---- the larger view ----
