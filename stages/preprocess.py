@@ -26,7 +26,7 @@ from lesion.parameters.preprocess import PreprocessParams
 from lesion.parameters.reading import load_params
 from lesion.photos.archives import ArchiveReader
 from lesion.photos.convert import Converted, convert
-from lesion.photos.duplicates import NearPairs, near_pairs
+from lesion.photos.duplicates import NearPairs, near_pictures
 from lesion.photos.exclusions import read_exclusions
 from lesion.photos.inventory import (
     COLUMNS,
@@ -100,7 +100,7 @@ def convert_all(
     """
     rows = list(pairs.itertuples(index=False))
     records: dict[int, dict[str, object]] = {}
-    hashes: dict[int, np.ndarray] = {}
+    pictures: dict[int, np.ndarray] = {}
     evidence: dict[int, Evidence] = {}
     with ArchiveReader(RAW) as archives:
 
@@ -117,11 +117,11 @@ def convert_all(
         def record(at: int, result: Converted | str) -> None:
             if isinstance(result, str):
                 records[at] = {"state": REJECTED, "reason": result}
-                hashes.pop(at, None)
+                pictures.pop(at, None)
                 return
             row = images.append(result.image)
             masks.append(result.mask)
-            hashes[at] = result.hash
+            pictures[at] = result.small
             values = " and ".join(map(str, evidence[at].values.levels))
             records[at] = {"state": KEPT, "row": row, "values": values, **result.measurements()}
 
@@ -151,7 +151,7 @@ def convert_all(
         ["row", "height", "width", "twin_bits", "mask_turn", *PLACEMENT_COLUMNS], "Int64"
     )
     table = table.astype({"twin": "str", "twin_split": "str", **whole_numbers})
-    return table, near_pairs([hashes[at] for at in sorted(hashes)])
+    return table, near_pictures([pictures[at] for at in sorted(pictures)])
 
 
 def assign(table: pd.DataFrame, near: NearPairs, knobs: PreprocessParams) -> pd.DataFrame:

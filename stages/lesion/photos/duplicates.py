@@ -1,16 +1,21 @@
-"""Near-duplicates: photographs that are the same but for size, crop, colour or compression.
+"""Near-duplicates: photographs that are the same but for size, crop, turn, colour or compression.
 
 An image's perceptual hash is 256 bits, the signs of its lowest spatial frequencies
 (https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html, pHash). Of the 2400
 ISIC 2018 images looked at, all 21 pairs that differ in at most 46 bits show one lesion in one pose,
 mostly two colour versions of one photograph; above that, pairs of different lesions begin
 (docs/data.md).
+
+The hash of a picture that was mirrored, turned or cropped is another. So the hashes of VIEWS of
+each picture, which are such copies of it, are compared with the hashes of all pictures as they are.
+With so many views, different small lesions beside a ruler come near by chance. So what a view finds
+counts only if the hashes are nearer still, or the pictures, laid over each other, correlate.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -20,18 +25,29 @@ from PIL import Image
 SIDE = 16  # of the hash, in bits: 16×16
 GRID = 4 * SIDE  # pixels along the picture that it is taken from
 NEAR = 46  # of 256 bits that may differ between near-duplicates
+NEAR_VIEW = 50  # of those that may differ between a view and a picture, to look at the two
+SURE = 32  # of those, from which on a second look is not needed
 BLOCK = 256  # rows of the matrix of distances that are in memory at a time
+SAME = 0.98  # correlation of two pictures laid over each other; different lesions: up to 0.976
+FARTHEST = np.array([[0.1, 0.1, 6], [0.1, 0.1, 6]])  # as shares and pixels, to lay one over another
+LIGHT = 10.0  # pixels of GRID
 
 
 def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The hash of a photograph of `shape` (height, width): 32 bytes, uint8.
-
-    `pixels`, H×W×3 uint8 RGB, may be fewer by eighths, down to `least_for_hash`. The hash is taken
-    from the means of blocks that are whole at each of the decoder's scales, so it hardly depends on
-    the scale: in at most 8 bits, where plain resizing made it 24 (benchmarks/near_duplicates.py).
-    """
+    """The hash of a photograph of `shape` (height, width): 32 bytes, uint8; see `small_grey`."""
     import imagehash  # which loads much of SciPy; others need `least_for_hash` alone
 
+    small = Image.fromarray(small_grey(pixels, shape))
+    return np.packbits(imagehash.phash(small, hash_size=SIDE).hash)
+
+
+def small_grey(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """What a photograph's hash is taken from: GRID×GRID uint8, stretched to a square.
+
+    `pixels`, H×W×3 uint8 RGB, may be fewer by eighths, down to `least_for_hash`. They are means of
+    blocks that are whole at each of the decoder's scales, so the hash hardly depends on the scale:
+    in at most 8 bits, where plain resizing made it 24 (benchmarks/near_duplicates.py).
+    """
     block = _block(shape)
     step = 8 if block > 1 else 1
     rows, columns = (length // step * step // block for length in shape)
@@ -40,8 +56,7 @@ def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     grey: np.ndarray = cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY).astype(np.float32)
     for size in ((columns, rows), (GRID, GRID)):
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    small = Image.fromarray(np.rint(grey).astype(np.uint8))
-    return np.packbits(imagehash.phash(small, hash_size=SIDE).hash)
+    return np.rint(grey).astype(np.uint8)
 
 
 def least_for_hash(shape: tuple[int, int]) -> tuple[int, int]:
@@ -104,14 +119,129 @@ class NearPairs:
 
 
 def near_pairs(hashes: Sequence[np.ndarray], most_bits: int = NEAR) -> NearPairs:
-    """The near-duplicates among images with these hashes, which differ in at most `most_bits`."""
+    """The near-duplicates among images with these hashes, which differ in at most `most_bits`.
+
+    Copies that were mirrored, turned or cropped by more than a little are not found by the hash
+    alone: `near_pictures` finds them.
+    """
     if not len(hashes):
         return NearPairs(0, *np.empty((3, 0), int))
-    signs = np.unpackbits(np.stack(hashes), axis=1).astype(np.float32) * 2 - 1
-    length = signs.shape[1]
+    signs = _signs(np.stack(hashes))
+    first, second, bits = _within(signs, signs, most_bits)
+    once = first < second
+    return NearPairs(len(hashes), first[once], second[once], bits[once])
+
+
+def near_pictures(pictures: Sequence[np.ndarray]) -> NearPairs:
+    """The near-duplicates among photographs, also mirrored, turned and cropped ones.
+
+    `pictures` are as of `small_grey`. Bits are those between a view of one and the other.
+    """
+    if not len(pictures):
+        return near_pairs([])
+    stack = np.stack(pictures).astype(np.float32)  # or a view would be rounded
+    blocks = [stack[start : start + BLOCK] for start in range(0, len(stack), BLOCK)]
+    hashes = np.concatenate([_hashes(block) for block in blocks])
+    near = near_pairs([*hashes])
+    found = dict(zip(zip(near.first, near.second, strict=True), near.bits, strict=True))
+    signs = _signs(hashes)
+    for view in VIEWS:
+        views = np.concatenate([_hashes(_seen(block, view)) for block in blocks])
+        for i, j, bits in zip(*_within(_signs(views), signs, NEAR_VIEW), strict=True):
+            pair = min(i, j), max(i, j)
+            if i == j or found.get(pair, NEAR_VIEW + 1) <= bits:
+                continue
+            if pair in found or bits <= SURE or _same(_seen(stack[[i]], view)[0], stack[j]):
+                found[pair] = bits
+    rows = np.array([(*pair, bits) for pair, bits in sorted(found.items())], int)
+    return NearPairs(len(stack), *rows.reshape(-1, 3).T)
+
+
+def _view(linear: np.ndarray, right: float = 0, down: float = 0) -> np.ndarray:
+    """Where in a picture the pixels of a view of it lie, 2×3: about the middle, then moved."""
+    middle = np.full(2, (GRID - 1) / 2)
+    moved = middle + np.array([right, down])
+    return np.column_stack([linear, moved - linear @ middle])
+
+
+def _turned(degrees: float) -> list[np.ndarray]:
+    """Turned with black corners, and enlarged until there are none."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    return [_view(turn), _view(turn / (cosine + abs(sine)))]
+
+
+def _cropped(share: float, right: int = 0, down: int = 0) -> np.ndarray:
+    """Without that share of the height and of the width; -1 to 1: from which side to which."""
+    moved = (GRID - 1) * share / 2
+    return _view((1 - share) * np.eye(2), moved * right, moved * down)
+
+
+_ORIENTATIONS = [
+    np.diag(signs) @ axes
+    for axes in (np.eye(2), np.eye(2)[::-1])
+    for signs in product((1, -1), (1, -1))
+]
+VIEWS = [
+    *(_view(orientation) for orientation in _ORIENTATIONS[1:]),
+    *(view for degrees in (-10, -5, 5, 10) for view in _turned(degrees)),
+    *(_cropped(share, *side) for share in (0.05, 0.1) for side in product((-1, 0, 1), repeat=2)),
+    *(_cropped(share) for share in (0.15, 0.2)),
+]
+
+
+def _seen(pictures: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """A view of N pictures."""
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.stack(
+        [cv2.warpAffine(picture, view, (GRID, GRID), flags=how) for picture in pictures]
+    )
+
+
+def _hashes(pictures: np.ndarray) -> np.ndarray:
+    """The hashes of N pictures, N×32, as of `perceptual_hash`, which hashes one at a time."""
+    lowest_waves = scipy.fft.dct(np.eye(GRID, dtype=np.float32), axis=0)[:SIDE]
+    waves = np.ascontiguousarray(lowest_waves.T)  # GRID×SIDE
+    across = pictures.reshape(-1, GRID) @ waves
+    lowest = across.reshape(-1, GRID, SIDE).swapaxes(1, 2).reshape(-1, GRID) @ waves
+    lowest = lowest.reshape(-1, SIDE, SIDE).swapaxes(1, 2).reshape(-1, SIDE**2)
+    return np.packbits(lowest > np.median(lowest, axis=1, keepdims=True), axis=1)
+
+
+def _signs(hashes: np.ndarray) -> np.ndarray:
+    """Bits as 1 and −1, N×256 float32: their products count in how many bits hashes agree."""
+    return np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
+
+
+def _within(some: np.ndarray, others: np.ndarray, most_bits: int) -> tuple[np.ndarray, ...]:
+    """Rows of `some` and of `others`, as of `_signs`, that differ in so many bits, and these."""
+    length = some.shape[1]
     found = [np.empty((3, 0), int)]
-    for start in range(0, len(signs), BLOCK):
-        bits = (length - signs[start : start + BLOCK] @ signs[start:].T) / 2
-        first, second = np.nonzero(np.triu(bits <= most_bits, k=1))
-        found.append(np.stack([first + start, second + start, bits[first, second].astype(int)]))
-    return NearPairs(len(hashes), *np.concatenate(found, axis=1))
+    for start in range(0, len(some), BLOCK):
+        bits = (length - some[start : start + BLOCK] @ others.T) / 2
+        first, second = np.nonzero(bits <= most_bits)
+        found.append(np.stack([first + start, second, bits[first, second].astype(int)]))
+    return tuple(np.concatenate(found, axis=1))
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures that nearly lie over each other are of one photograph.
+
+    They are laid over each other by the affine map of highest correlation (Evangelidis and
+    Psarakis, 2008, "Parametric image alignment using enhanced correlation coefficient
+    maximization"), without what is as coarse as the light. A map that is far from none means that
+    they do not.
+    """
+    start = np.eye(2, 3, dtype=np.float32)
+    end = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+    try:
+        correlation, found = cv2.findTransformECC(
+            _detail(other), _detail(one), start, cv2.MOTION_AFFINE, end
+        )
+    except cv2.error:  # it does not converge
+        return False
+    return bool(correlation >= SAME and (abs(found - np.eye(2, 3)) <= FARTHEST).all())
+
+
+def _detail(picture: np.ndarray) -> np.ndarray:
+    return picture - cv2.GaussianBlur(picture, (0, 0), LIGHT)
