@@ -73,8 +73,7 @@ def main() -> None:
 
         small = [small_of(picture(position, 10_000).pixels) for position in range(len(pairs))]
         viewed = measured(small)
-        blended = blends(small, options.many)
-        measured(blended)
+        measured(others(small, options.many))
         print_found(options.copies, lambda position: picture(position, 10_000).pixels, small)
 
         order = np.argsort(near.bits, kind="stable")[: 4 * options.rows]
@@ -132,12 +131,15 @@ def measured(small: list[np.ndarray]) -> duplicates.NearPairs:
     return found
 
 
-def blends(small: list[np.ndarray], count: int) -> list[np.ndarray]:
-    """So many pictures that are none of these, each the mean of two of them."""
+def others(small: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """So many pictures that are none of these, nor like each other: these under soft noise."""
     rng = np.random.default_rng(0)
-    stack = np.stack(small).astype(np.float32)
-    made = [stack[rng.integers(len(stack), size=2)].mean(0) for _ in range(count)]
-    return [np.rint(each).astype(np.uint8) for each in made]
+    made = []
+    for _ in range(count):
+        noise = cv2.GaussianBlur(rng.normal(size=(duplicates.GRID,) * 2), (0, 0), 2)
+        picture = small[rng.integers(len(small))] + 40 * noise / noise.std()
+        made.append(np.clip(picture, 0, 255).astype(np.uint8))
+    return made
 
 
 def print_found(count: int, pixels: Callable[[int], np.ndarray], small: list[np.ndarray]) -> None:

@@ -41,7 +41,7 @@ function makeArticle(item, index) {
   const buttons = element("div", { class: "verdicts", role: "group", "aria-label": "Verdict" });
   for (const [key, verdict] of Object.entries(VERDICTS)) {
     const mark = element("kbd", { "aria-hidden": "true" }, key);
-    const button = element("button", { type: "button", "data-verdict": verdict }, `${verdict} `, mark);
+    const button = element("button", { type: "button", "data-verdict": verdict }, verdict, mark);
     button.setAttribute("aria-keyshortcuts", key);
     button.addEventListener("click", () => {
       if (verdicts.get(item.id) === verdict) verdicts.delete(item.id);
