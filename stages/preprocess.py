@@ -199,10 +199,10 @@ def excluded(table: pd.DataFrame, reasons: dict[str, str]) -> str:
     named = table[table["id"].isin(reasons)]
     scored = named.loc[named["state"] == KEPT, "split"].value_counts()
     out = int((named["state"] == EXCLUDED).sum())
-    parts = [f"{out} images left out of training"]
-    parts += [f"{count} of {split} stay" for split, count in scored.items()]
+    parts = [f"left out of training: {out}"]
+    parts += [f"kept, as they are of {split}: {count}" for split, count in scored.items()]
     if others := len(named) - out - scored.sum():
-        parts.append(f"{others} are not used anyway")
+        parts.append(f"not used anyway: {others}")
     return ", ".join(parts)
 
 

@@ -505,9 +505,7 @@ def test_what_a_person_leaves_out_is_not_trained_on_and_stays_where_it_is_scored
     rows = ["A1,leave out,wide polygon", "A2,keep,", "A3,unsure,", "B1,leave out,", "C2,leave out,"]
     excluding(project, *rows)
     said = project.run()
-    assert (
-        "exclude.csv: 1 images left out of training, 1 of validation stay, 1 of test stay" in said
-    )
+    assert "exclude.csv: left out of training: 1, kept, as they are of validation: 1" in said
     assert project.ids == {"train": ["A2", "A3"], "validation": ["B1"], "test": ["C1", "C2"]}
     assert project.table.loc["A1", ["state", "reason"]].tolist() == ["excluded", "wide polygon"]
     notes = project.table["notes"]
