@@ -73,36 +73,30 @@ def main() -> None:
 
         small = [small_of(picture(position, 10_000).pixels) for position in range(len(pairs))]
         viewed = measured(small)
-        measured(others(small, options.many))
         print_found(options.copies, lambda position: picture(position, 10_000).pixels, small)
+        measured(others(small, options.many))
 
         order = np.argsort(near.bits, kind="stable")[: 4 * options.rows]
-        alone = {
-            *zip(
-                near.first[near.bits <= duplicates.NEAR],
-                near.second[near.bits <= duplicates.NEAR],
-                strict=True,
-            )
-        }
-        shown = [(near.first[at], near.second[at], near.bits[at]) for at in order]
-        new = [
-            each
-            for each in zip(viewed.first, viewed.second, viewed.bits, strict=True)
-            if each[:2] not in alone
-        ]
+        alone = {*positions(duplicates.near_pairs([*hashes]))}
+        new = [at for at, both in enumerate(positions(viewed)) if both not in alone]
+        shown = [(near, at) for at in order]
+        shown += [(viewed, at) for at in sorted(new, key=lambda at: viewed.bits[at])]
         print(f"{len(alone)} pairs by the hash alone, and {len(new)} more with views")
-        shown += sorted(new, key=lambda each: each[2])
         rows = -(-len(shown) // 4)
         figure = Figure(figsize=(16, 2.1 * rows), layout="constrained")
         grid = figure.subplots(rows, 8)
         for axes in grid.flat:
             axes.axis("off")
-        for place, (*both, bits) in enumerate(shown):
-            for side, position in enumerate(both):
+        for place, (found, pair) in enumerate(shown):
+            for side, position in enumerate((found.first[pair], found.second[pair])):
                 axes = grid[place // 4, 2 * (place % 4) + side]
                 axes.imshow(picture(position).pixels)
-                axes.set_title(f"{pairs[position].id} · {bits} bits", fontsize=7)
+                axes.set_title(f"{pairs[position].id} · {found.bits[pair]} bits", fontsize=7)
     figure.savefig(options.picture, dpi=80)
+
+
+def positions(found: duplicates.NearPairs) -> list[tuple[int, int]]:
+    return [*zip(found.first.tolist(), found.second.tolist(), strict=True)]
 
 
 def small_of(pixels: np.ndarray) -> np.ndarray:
@@ -112,7 +106,7 @@ def small_of(pixels: np.ndarray) -> np.ndarray:
 
 def measured(small: list[np.ndarray]) -> duplicates.NearPairs:
     """The near-duplicates with views; prints what they and those by the hash alone take."""
-    hashes = list(duplicates._hashes(np.stack(small).astype(np.float32)))
+    hashes = list(duplicates._hashes(np.stack(small)))
     searches: dict[str, Callable[[], duplicates.NearPairs]] = {
         "hash alone": partial(duplicates.near_pairs, hashes),
         "with views": partial(duplicates.near_pictures, small),
@@ -165,7 +159,7 @@ def print_found(count: int, pixels: Callable[[int], np.ndarray], small: list[np.
         for position in chosen:
             copy = small_of(compressed(change(pixels(position))))
             both = [small[position], copy]
-            hashes = list(duplicates._hashes(np.stack(both).astype(np.float32)))
+            hashes = list(duplicates._hashes(np.stack(both)))
             searches = duplicates.near_pairs(hashes), duplicates.near_pictures(both)
             found += [len(pairs.first) for pairs in searches]
         print(f"| {name} | {found[0]} | {found[1]} |")

@@ -139,7 +139,7 @@ def near_pictures(pictures: Sequence[np.ndarray]) -> NearPairs:
     """
     if not len(pictures):
         return near_pairs([])
-    stack = np.stack(pictures).astype(np.float32)  # or a view would be rounded
+    stack = np.stack(pictures)
     blocks = [stack[start : start + BLOCK] for start in range(0, len(stack), BLOCK)]
     hashes = np.concatenate([_hashes(block) for block in blocks])
     near = near_pairs([*hashes])
@@ -191,18 +191,17 @@ VIEWS = [
 
 
 def _seen(pictures: np.ndarray, view: np.ndarray) -> np.ndarray:
-    """A view of N pictures."""
+    """A view of N pictures, float32: rounding would move bits."""
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.stack(
-        [cv2.warpAffine(picture, view, (GRID, GRID), flags=how) for picture in pictures]
-    )
+    exact = pictures.astype(np.float32)
+    return np.stack([cv2.warpAffine(picture, view, (GRID, GRID), flags=how) for picture in exact])
 
 
 def _hashes(pictures: np.ndarray) -> np.ndarray:
     """The hashes of N pictures, N×32, as of `perceptual_hash`, which hashes one at a time."""
     lowest_waves = scipy.fft.dct(np.eye(GRID, dtype=np.float32), axis=0)[:SIDE]
     waves = np.ascontiguousarray(lowest_waves.T)  # GRID×SIDE
-    across = pictures.reshape(-1, GRID) @ waves
+    across = pictures.reshape(-1, GRID).astype(np.float32) @ waves
     lowest = across.reshape(-1, GRID, SIDE).swapaxes(1, 2).reshape(-1, GRID) @ waves
     lowest = lowest.reshape(-1, SIDE, SIDE).swapaxes(1, 2).reshape(-1, SIDE**2)
     return np.packbits(lowest > np.median(lowest, axis=1, keepdims=True), axis=1)
@@ -244,4 +243,5 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _detail(picture: np.ndarray) -> np.ndarray:
-    return picture - cv2.GaussianBlur(picture, (0, 0), LIGHT)
+    exact = picture.astype(np.float32)
+    return exact - cv2.GaussianBlur(exact, (0, 0), LIGHT)

@@ -1,6 +1,7 @@
 """Training images that a person leaves out: the file that `exclude` names, a verdict a row."""
 
 import csv
+import io
 from collections.abc import Collection
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read_exclusions(path: Path, ids: Collection[str]) -> dict[str, str]:
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not in UTF-8; save it as CSV in UTF-8") from None
-    rows = csv.DictReader(text.splitlines())
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
         found = ",".join(rows.fieldnames or ()) or "an empty file"
         raise InputError(
