@@ -58,7 +58,7 @@ def test_excluded_images_are_counted_where_there_are_some():
     assert "excluded from training" not in texts(data_report(table, "note"))
     table.loc[3:4, "state"] = EXCLUDED
     shown = texts(data_report(table, "note"))
-    assert "6, 1 left out, 2 excluded, 1 rejected" in [text.strip() for text in shown]
+    assert "6, 1 left out, 1 rejected, 2 excluded" in [text.strip() for text in shown]
     assert shown[shown.index("excluded from training") - 1] == "2"
 
 

@@ -34,7 +34,9 @@ def data_report(table: pd.DataFrame, note: str) -> Figure:
 def _counts(axes: Axes, table: pd.DataFrame) -> None:
     """A bar a split: images that are used, left out, excluded and rejected."""
     counts = pd.crosstab(table["split"], table["state"])
-    states = {KEPT: 1.0, LEFT_OUT: 0.5, EXCLUDED: 0.35, REJECTED: 0.25}  # and how strong the colour
+    states = {KEPT: 1.0, LEFT_OUT: 0.5, REJECTED: 0.25}  # and how strong the colour is
+    if EXCLUDED in counts:  # else the picture is the one that it was before there was `exclude`
+        states[EXCLUDED] = 0.35
     counts = counts.reindex(index=SPLITS[::-1], columns=list(states), fill_value=0)
     start = np.zeros(len(counts))
     for state, alpha in states.items():
