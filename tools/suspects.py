@@ -31,6 +31,7 @@ from lesion.experiments.suspects import ranked
 from lesion.formats.arrays import load_index
 from lesion.formats.tables import read_table
 from lesion.photos.archives import ArchiveReader
+from lesion.pipeline.errors import InputError
 from lesion.pipeline.files import write_csv
 from lesion.pipeline.parallel import in_order
 from lesion.report.page import Case
@@ -55,11 +56,13 @@ def main() -> None:
     arguments.add_argument("--csv", type=os.path.abspath, help="write the list there")
     given = arguments.parse_args()
     with in_project(), TemporaryDirectory() as folder:
+        if given.images < 1:
+            raise InputError(f"--images: found {given.images}; expected 1 or more")
         results = {name: result_at(PROJECT, commit_of(PROJECT, name)) for name in given.names}
         names = choose(with_folds(results or finished(PROJECT), given.names))
         commits = {fold: commit_of(PROJECT, name) for fold, name in names.items()}
         tables = {fold: per_image(commit) for fold, commit in commits.items()}
-        suspects = ranked(tables).head(max(1, given.images))
+        suspects = ranked(tables).head(given.images)
         suspects.insert(0, "rank", suspects.index + 1)
         cases = list(judged(suspects, pictures(suspects, commits, Path(folder))))
         suspects["difference"] = [case.traits["difference"] for case in cases]
