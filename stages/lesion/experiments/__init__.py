@@ -1,4 +1,4 @@
 """What tools know of many results. No stage imports it.
 
-Imports pipeline, scoring, report, tracking, parameters.
+Imports pipeline, formats, scoring, report, tracking, parameters.
 """

@@ -1,13 +1,16 @@
-"""Two trainings on the same images: what differs, image by image, and whether that is chance."""
+"""Two sides of trainings on the same images: what differs, image by image, and is it chance?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from lesion.experiments.seeds import Spread, difference, known, weighted
 from lesion.pipeline.errors import InputError
-from lesion.scoring.intervals import means, p_value
+from lesion.scoring.intervals import LEAST, means, p_value
 
 COMPARED = ("dice", "iou", "thresholded_iou", "boundary_f1", "hd95", "assd")
 LOWER_IS_BETTER = ("hd95", "assd")
@@ -17,58 +20,109 @@ LOWER_IS_BETTER = ("hd95", "assd")
 class Comparison:
     """`scores` has a row a score, `images` a row an image, those first that got worse in Dice.
 
-    scores: score, before, after (means), difference, low, high (95 % interval of the mean
-            difference over images), p (two-sided), better, worse (images); low, high and p are
-            NaN of too few images (lesion.scoring.intervals)
-    images: id, and each of COMPARED before, after, and their difference
+    scores: score, before, after (means over images and runs), difference; low, high (95 % interval
+            of the mean difference over other images), p (two-sided); seeds_low, seeds_high,
+            seeds_p (over other images and other seeds); seed_before, seed_after (standard
+            deviation between runs of one recipe); better, worse (images). Intervals and p are NaN
+            of too few images (lesion.scoring.intervals), those over seeds also where nothing is
+            known of what a seed does
+    images: id, and each of COMPARED before, after (means over runs), and their difference
     """
 
     scores: pd.DataFrame
     images: pd.DataFrame
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame, split: str = "test") -> Comparison:
-    """Compares two tables metrics/per_image.csv on the images of a split.
+def compare(
+    before: Sequence[pd.DataFrame],
+    after: Sequence[pd.DataFrame],
+    split: str = "test",
+    siblings: tuple[Sequence[pd.DataFrame], Sequence[pd.DataFrame]] = ((), ()),
+) -> Comparison:
+    """Compares the tables metrics/per_image.csv of two sides on the images of a split.
+
+    A side is one run or more, which differ in their seed alone. `siblings` are more such runs of
+    either side, which say how much a seed matters and nothing else; they are asked of one run only.
 
     Raises:
         InputError: they are not of the same images.
     """
-    tables = [
-        table[table["split"] == split].set_index("id").sort_index() for table in (before, after)
-    ]
-    missing = tables[0].index.symmetric_difference(tables[1].index)
-    if len(missing):
-        raise InputError(
-            f"{len(missing)} {split} images are in one table only, such as {missing[0]}; "
-            "expected two runs on the same data and split"
-        )
-    if tables[0].empty:
+    sides = [[_of_split(table, split) for table in tables] for tables in (before, after)]
+    more = [[_of_split(table, split) for table in tables] for tables in siblings]
+    ids = sides[0][0].index
+    if ids.empty:
         raise InputError(f"no {split} images; expected split to be test or validation")
-    one, other = (table[list(COMPARED)] for table in tables)
-    difference = other - one
+    for table in (table for tables in (*sides, *more) for table in tables):
+        missing = ids.symmetric_difference(table.index)
+        if len(missing):
+            raise InputError(
+                f"{len(missing)} {split} images are in one table only, such as {missing[0]}; "
+                "expected runs on the same data and split"
+            )
     # Results of before there were groups have none.
-    groups = [*tables[1]["group"]] if "group" in tables[1] else []
-    summary = means(difference, groups=groups).set_index("score")
-    improved = difference * [(-1 if name in LOWER_IS_BETTER else 1) for name in COMPARED]
+    last = sides[1][-1]
+    groups = [*last["group"]] if "group" in last else []
+    runs = [_stacked(tables) for tables in sides]
+    one, other = (pd.DataFrame(side.mean(axis=0), ids, COMPARED) for side in runs)
+    change = other - one
+    images = pd.concat(
+        [one.add_suffix("_before"), other.add_suffix("_after"), change.add_suffix("_difference")],
+        axis=1,
+    )
+    summary = means(change, groups=groups)
+    improved = change * [(-1 if name in LOWER_IS_BETTER else 1) for name in COMPARED]
     scores = pd.DataFrame(
         {
-            "before": one.mean(),
-            "after": other.mean(),
+            "score": COMPARED,
+            "before": one.mean().to_numpy(),
+            "after": other.mean().to_numpy(),
             "difference": summary["value"],
             "low": summary["low"],
             "high": summary["high"],
-            "p": p_value(difference, groups),
-            "better": (improved > 0).sum(),
-            "worse": (improved < 0).sum(),
+            "p": p_value(change, groups).to_numpy(),
+            **_over_seeds(runs, [_stacked(tables) for tables in more], groups),
+            "better": (improved > 0).sum().to_numpy(),
+            "worse": (improved < 0).sum().to_numpy(),
         }
     )
-    images = pd.concat(
-        [
-            one.add_suffix("_before"),
-            other.add_suffix("_after"),
-            difference.add_suffix("_difference"),
-        ],
-        axis=1,
-    )
+    # Too few images have no interval, whatever is known of seeds.
+    scores.loc[scores["low"].isna(), ["seeds_low", "seeds_high", "seeds_p"]] = np.nan
     order = images.sort_values("dice_difference", kind="stable")
-    return Comparison(scores.rename_axis("score").reset_index(), order.reset_index())
+    return Comparison(scores, order.reset_index())
+
+
+def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    return table[table["split"] == split].set_index("id").sort_index()
+
+
+def _stacked(tables: Sequence[pd.DataFrame]) -> np.ndarray:
+    """R×N×S: runs, images, COMPARED."""
+    shape = (len(tables), -1 if tables else 0, len(COMPARED))
+    return np.array([table[list(COMPARED)] for table in tables], float).reshape(shape)
+
+
+def _over_seeds(
+    runs: Sequence[np.ndarray], siblings: Sequence[np.ndarray], groups: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The columns of `Comparison.scores` that have the seeds in them."""
+    before, after = (_spread(*side, groups) for side in zip(runs, siblings, strict=True))
+    otherwise = known(COMPARED)
+    spreads = weighted(before, after, (len(runs[0]), len(runs[1])), otherwise)
+    errors = difference(*runs, spreads, groups)
+    change = runs[1].mean(axis=(0, 1)) - runs[0].mean(axis=(0, 1))
+    columns = np.stack([*errors.ends(change), errors.p(change)])
+    columns[:, np.isnan(errors.error)] = np.nan
+    return {
+        **dict(zip(("seeds_low", "seeds_high", "seeds_p"), columns, strict=True)),
+        "seed_before": np.sqrt((before or after or otherwise).variance),
+        "seed_after": np.sqrt((after or before or otherwise).variance),
+    }
+
+
+def _spread(runs: np.ndarray, siblings: np.ndarray, groups: Sequence[str]) -> Spread | None:
+    """Of a side's own runs, or of one run and its siblings."""
+    if len(runs) > 1:
+        return Spread.of(runs, groups)
+    # Two that happen to be alike would say that a seed hardly matters.
+    together = np.concatenate([runs, siblings]) if len(siblings) > 1 else None
+    return None if together is None else Spread.of(together, groups)

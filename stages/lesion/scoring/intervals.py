@@ -10,6 +10,7 @@ much from the rest, as between two trainings. At either side the end that is fur
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,44 @@ from numpy.typing import ArrayLike
 
 LEAST = 10  # images; fewer say too little about how they spread
 LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far each of S values, such as means over images, may be off.
+
+    error:   standard error
+    skew:    skewness of the rows that the value comes from, by the root of their number
+    freedom: degrees of freedom of `error`
+    """
+
+    error: np.ndarray
+    skew: np.ndarray
+    freedom: np.ndarray | float
+
+    @classmethod
+    def of(cls, deviations: np.ndarray) -> Errors:
+        """`deviations`, N×S with mean 0, are what N independent rows add to the errors of means."""
+        count = len(deviations)
+        square = (deviations**2).mean(axis=0)
+        cube = (deviations**3).mean(axis=0)
+        skew = np.divide(cube, square**1.5, out=np.zeros_like(cube), where=square > 0)
+        return cls(np.sqrt(square / max(1, count - 1)), skew / np.sqrt(count), count - 1)
+
+    def ends(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The interval of LEVEL about each value."""
+        reach = scipy.special.stdtrit(self.freedom, (1 + LEVEL) / 2)
+        low = value - self.error * np.maximum(reach, _skewed(reach, self.skew))
+        high = value + self.error * np.maximum(reach, -_skewed(-reach, self.skew))
+        return low, high
+
+    def p(self, value: np.ndarray) -> np.ndarray:
+        """How likely a value as far from 0 is by chance, two-sided; as `ends` has it."""
+        apart = np.divide(value, self.error, out=np.zeros_like(value), where=self.error > 0)
+        nearer = np.minimum(np.abs(apart), np.abs(_unskewed(apart, self.skew)))
+        p = 2 * scipy.special.stdtr(self.freedom, -nearer)
+        # Where all rows are the same there is no chance in it.
+        return np.where(self.error > 0, p, value == 0)
 
 
 def means(
@@ -40,7 +79,7 @@ def means(
     least, most = (np.full_like(mean, end) for end in (lowest, highest))
     either = ((numbers == least) | (numbers == most)).all(axis=0)
     either &= np.isfinite(most - least)
-    deviations = _together(numbers - mean, groups)
+    deviations = together(numbers - mean, groups)
     return _table(values.columns, mean, deviations, either, least, most)
 
 
@@ -55,7 +94,7 @@ def ratios(parts: pd.DataFrame, wholes: pd.DataFrame, groups: Sequence[str] = ()
     moved = np.divide(above - share * below, others, out=np.zeros_like(above), where=others > 0)
     either = ((above == 0) | (above == below)).all(axis=0)
     ends = np.zeros_like(share), np.ones_like(share)
-    deviations = _together(moved - moved.mean(axis=0), groups)
+    deviations = together(moved - moved.mean(axis=0), groups)
     return _table(parts.columns, share, deviations, either, *ends)
 
 
@@ -66,15 +105,10 @@ def p_value(differences: pd.DataFrame, groups: Sequence[str] = ()) -> pd.Series:
     """
     numbers = differences.to_numpy(float)
     mean = numbers.mean(axis=0)
-    deviations = _together(numbers - mean, groups)
-    if (count := len(deviations)) < LEAST:
+    deviations = together(numbers - mean, groups)
+    if len(deviations) < LEAST:
         return pd.Series(np.nan, differences.columns)
-    error, skew = _spread(deviations)
-    apart = np.divide(mean, error, out=np.zeros_like(mean), where=error > 0)
-    nearer = np.minimum(np.abs(apart), np.abs(_unskewed(apart, skew)))
-    p = 2 * scipy.special.stdtr(count - 1, -nearer)
-    # Where all rows are the same there is no chance in it.
-    return pd.Series(np.where(error > 0, p, mean == 0), differences.columns)
+    return pd.Series(Errors.of(deviations).p(mean), differences.columns)
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -82,11 +116,11 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.ones_like(below), where=below > 0)
 
 
-def _together(deviations: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+def together(deviations: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     """What each group adds to the error of a mean, G×S, of what rows add, N×S with mean 0.
 
     The sandwich estimator for clusters (Liang and Zeger, 1986, "Longitudinal data analysis using
-    generalized linear models", Biometrika 73, 13–22), in the form that `_spread` takes. A row of
+    generalized linear models", Biometrika 73, 13–22), in the form that `Errors.of` takes. A row of
     no group, named "", is one by itself.
     """
     if not any(groups):
@@ -112,11 +146,8 @@ def _table(
     """
     low, high = np.full((2, len(value)), np.nan)
     if (count := len(deviations)) >= LEAST:
-        error, skew = _spread(deviations)
-        reach = scipy.special.stdtrit(count - 1, (1 + LEVEL) / 2)
-        low = value - error * np.maximum(reach, _skewed(reach, skew))
-        high = value + error * np.maximum(reach, -_skewed(-reach, skew))
-        low, high = (np.clip(end, lowest, highest) for end in (low, high))
+        ends = Errors.of(deviations).ends(value)
+        low, high = (np.clip(end, lowest, highest) for end in ends)
         counted = _of_counts(value[either], count, lowest[either], highest[either])
         low[either], high[either] = counted
     return pd.DataFrame({"score": names, "value": value, "low": low, "high": high})
@@ -135,21 +166,12 @@ def _of_counts(
     return lowest + span * low.clip(0, share), lowest + span * high.clip(share, 1)
 
 
-def _spread(deviations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error of the mean, and skewness by √N, of each column with mean 0 and N rows."""
-    count = len(deviations)
-    square = (deviations**2).mean(axis=0)
-    cube = (deviations**3).mean(axis=0)
-    skew = np.divide(cube, square**1.5, out=np.zeros_like(cube), where=square > 0)
-    return np.sqrt(square / (count - 1)), skew / np.sqrt(count)
-
-
 def _unskewed(apart: np.ndarray, skew: np.ndarray) -> np.ndarray:
     """A mean's distance from the truth in standard errors, freed of skewness (Hall, 1992)."""
     return apart + skew * apart**2 / 3 + skew**2 * apart**3 / 27 + skew / 6
 
 
-def _skewed(reach: float, skew: np.ndarray) -> np.ndarray:
+def _skewed(reach: np.ndarray | float, skew: np.ndarray) -> np.ndarray:
     """The distance that `_unskewed` makes `reach` of."""
     root = np.cbrt(1 + skew * (reach - skew / 6)) - 1
-    return np.divide(3 * root, skew, out=np.full_like(skew, reach), where=np.abs(skew) > 1e-9)
+    return np.divide(3 * root, skew, out=reach + np.zeros_like(skew), where=np.abs(skew) > 1e-9)

@@ -1,0 +1,110 @@
+"""Recipes: all that a result depends on but its seed, and which experiments are of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from lesion.experiments.revisions import commit_of, experiments, show
+from lesion.pipeline.errors import InputError
+from lesion.tracking.result import MODEL
+
+STAGES = ("train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Parameters without the seed, and the hashes of the data and code that a result was made of."""
+
+    params: dict[str, object]
+    inputs: dict[str, str]
+
+    def unlike(self, other: Recipe) -> str:
+        """What differs first, in words; empty where nothing does."""
+        for name in sorted({*self.params, *other.params}):
+            one, another = (recipe.params.get(name) for recipe in (self, other))
+            if one != another:
+                return f"{name} is {one} and {another}"
+        for path in sorted({*self.inputs, *other.inputs}):
+            if self.inputs.get(path) != other.inputs.get(path):
+                return f"{path} is not the same"
+        return ""
+
+
+def recipe_of(project: Path, revision: str | None) -> tuple[Recipe, int]:
+    """Recipe and seed of a revision; None is the workspace.
+
+    Raises:
+        InputError: it has no finished result, or none of DVC's.
+    """
+    commit = commit_of(project, revision) if revision else None
+    try:
+        params = _read(project, commit, "params.yaml")
+        seed = params.pop("seed")
+        return Recipe(params, _inputs(project, commit)), seed
+    except (InputError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{revision or 'workspace'}: no finished result of this pipeline ({error})"
+        ) from None
+
+
+def _read(project: Path, commit: str | None, name: str) -> dict:
+    text = show(project, commit, name) if commit else (project / name).read_text("utf-8")
+    return YAML(typ="safe").load(text)
+
+
+@cache  # dvc.lock takes a while to read, and what a commit has stays
+def _inputs(project: Path, commit: str | None) -> dict[str, str]:
+    stages = _read(project, commit, "dvc.lock")["stages"]
+    return {
+        dep["path"]: dep["md5"]
+        for stage in STAGES
+        for dep in stages[stage]["deps"]
+        if dep["path"] != MODEL.as_posix()
+    }
+
+
+def require_one(project: Path, revisions: Sequence[str | None]) -> None:
+    """That revisions differ in their seed, and in nothing but it.
+
+    Raises:
+        InputError: they do not.
+    """
+    first, *others = revisions
+    recipe, seed = recipe_of(project, first)
+    names = {seed: first or "workspace"}
+    for name in others:
+        other, seed = recipe_of(project, name)
+        if unlike := recipe.unlike(other):
+            raise InputError(
+                f"{first} and {name}: {unlike}; expected runs that differ in nothing but seed"
+            )
+        if (same := names.setdefault(seed, name or "workspace")) != name:
+            raise InputError(f"{same} and {name}: both are of seed {seed}; name one of them")
+
+
+def siblings(project: Path, revision: str | None) -> dict[str, str]:
+    """Name and commit of the experiments that differ from a result in nothing but their seed.
+
+    One for each other seed, by seed.
+
+    Raises:
+        InputError: the revision has no finished result.
+    """
+    recipe, own = recipe_of(project, revision)
+    found: dict[int, tuple[str, str]] = {}
+    for name, commit in sorted(experiments(project).items()):
+        try:
+            params = _read(project, commit, "params.yaml")
+            if params.pop("seed") == own or params != recipe.params:
+                continue  # as most are
+            other, seed = recipe_of(project, commit)
+            if not recipe.unlike(other):
+                found.setdefault(seed, (name, commit))
+        except (InputError, KeyError, AttributeError):
+            continue
+    return dict(found[seed] for seed in sorted(found))
