@@ -3,9 +3,11 @@
     python tools/champion.py                 # the model of the workspace
     python tools/champion.py sorer-pall      # of an experiment, branch, tag or commit
 
-Better means on the validation images, image by image: the 95 % interval of the mean difference in
-IoU lies above 0, for which it takes ten images. Either way the model becomes a version of the
-registered model. Others load the champion as `models:/skin-lesion-unet@champion`, or get its
+Better means on the validation images: the mean difference in IoU is more than other images and
+other seeds would have changed, for which it takes ten images. Experiments that differ in nothing
+but the seed count on their side, and the version is the model that is named. Each further challenge
+on the same images has to be surer. Either way the model becomes a version of the registered model.
+Others load the champion as `models:/skin-lesion-unet@champion`, or get its
 weights by `dvc artifacts get . unet --stage champion` (where the project is a folder of a larger
 repository, under the name that this tool prints). The test split has no say.
 """
@@ -19,14 +21,18 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.console.cli import PROJECT, in_project, parser
+from lesion.experiments.challenges import images_of, level, number, runs_of, tag
 from lesion.experiments.compare import compare
+from lesion.experiments.recipes import of_one_recipe
 from lesion.experiments.revisions import commit_of, holding, result_of
+from lesion.experiments.sides import beside
 from lesion.experiments.versions import Registry, artifact_name, tag_champion
 from lesion.formats.tables import read_table
 from lesion.pipeline.errors import InputError
 from lesion.tracking.store import errors_as_input_errors
 
 SCORE = "iou"
+Tables = list[pd.DataFrame]
 
 
 def main() -> None:
@@ -53,16 +59,17 @@ def challenge(revision: str | None) -> str:
             f"version {champion.version}, the champion, comes from no run; expected one to compare "
             "with: take the alias champion from it in `make mlflow`"
         )
-    comparison = compare(
-        per_image(store, champion.run_id), per_image(store, run.info.run_id), "validation"
-    )
+    before, after, siblings = runs(store, champion.run_id, run.info.run_id, revision)
+    comparison = compare(before, after, "validation", (siblings, ()))
     row = comparison.scores.set_index("score").loc[SCORE]
-    better = bool(row["low"] > 0)
-    images = len(comparison.images)
-    interval = f"{row['low']:+.4f} to {row['high']:+.4f}, {images} images"
-    if pd.isna(row["low"]):
-        interval = f"{images} images, too few for an interval"
+    images, compared = images_of(before[0]), runs_of([*before, *after, *siblings])
+    count = number(store.tags(), images, compared)
+    better = bool(row["difference"] > 0 and row["seeds_p"] < level(count))
     version = store.register(run, champion=better)
+    store.tag(version, tag(images, compared), str(count))
+    chance = f"{row['seeds_low']:+.4f} to {row['seeds_high']:+.4f}, p {row['seeds_p']:.4f}"
+    if pd.isna(row["seeds_p"]):
+        chance = "too few for an interval"
     decision = (
         f"the new champion; {in_git(revision, result.hash)}"
         if better
@@ -70,8 +77,22 @@ def challenge(revision: str | None) -> str:
     )
     return (
         f"version {version}: validation IoU {row['after']:.4f} against {row['before']:.4f} of "
-        f"version {champion.version}, difference {row['difference']:+.4f} ({interval}): {decision}"
+        f"version {champion.version}, difference {row['difference']:+.4f} "
+        f"({len(comparison.images)} images, {len(after)} and {len(before)} seeds: {chance}); "
+        f"challenge {count} on these images, level {level(count):.4f}: {decision}"
     )
+
+
+def runs(store: Registry, champion: str, challenger: str, revision: str | None) -> list[Tables]:
+    """The champion's and the challenger's, and others that only say what a seed does."""
+    before, after = (per_image(store, run_id) for run_id in (champion, challenger))
+    held = next((commit for _, commit in holding(PROJECT, store.result_hash(champion))), None)
+    others = [*beside(PROJECT, revision).values()]
+    if held is None:
+        return [[before], [after, *others], []]
+    if of_one_recipe(PROJECT, held, revision):
+        return [[before], [after], others]
+    return [[before, *beside(PROJECT, held).values()], [after, *others], []]
 
 
 def in_git(revision: str | None, result_hash: str) -> str:

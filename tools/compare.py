@@ -28,9 +28,7 @@ from lesion.experiments.sides import Side, sides
 from lesion.pipeline.files import write_csv
 
 NOTES = {"validation": ", on which epoch and rules of both were chosen: they flatter"}
-ONE_SEED = (
-    "one seed a side: what another would have changed is taken from photographs (docs/evaluation.md)"
-)
+ONE_SEED = "one seed a side: what another changes is known of photographs (docs/evaluation.md)"
 
 
 def main() -> None:

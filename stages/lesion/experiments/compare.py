@@ -10,7 +10,7 @@ import pandas as pd
 
 from lesion.experiments.seeds import Spread, difference, known, weighted
 from lesion.pipeline.errors import InputError
-from lesion.scoring.intervals import LEAST, means, p_value
+from lesion.scoring.intervals import means, p_value
 
 COMPARED = ("dice", "iou", "thresholded_iou", "boundary_f1", "hd95", "assd")
 LOWER_IS_BETTER = ("hd95", "assd")
@@ -108,7 +108,7 @@ def _over_seeds(
     before, after = (_spread(*side, groups) for side in zip(runs, siblings, strict=True))
     otherwise = known(COMPARED)
     spreads = weighted(before, after, (len(runs[0]), len(runs[1])), otherwise)
-    errors = difference(*runs, spreads, groups)
+    errors = difference(runs[0], runs[1], spreads, groups)
     change = runs[1].mean(axis=(0, 1)) - runs[0].mean(axis=(0, 1))
     columns = np.stack([*errors.ends(change), errors.p(change)])
     columns[:, np.isnan(errors.error)] = np.nan

@@ -18,7 +18,7 @@ STAGES = ("train", "evaluate")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Parameters without the seed, and the hashes of the data and code that a result was made of."""
+    """Parameters without the seed, and the hashes of the data and code behind a result."""
 
     params: dict[str, object]
     inputs: dict[str, str]
@@ -85,6 +85,15 @@ def require_one(project: Path, revisions: Sequence[str | None]) -> None:
             )
         if (same := names.setdefault(seed, name or "workspace")) != name:
             raise InputError(f"{same} and {name}: both are of seed {seed}; name one of them")
+
+
+def of_one_recipe(project: Path, revision: str | None, other: str | None) -> bool:
+    """Whether two revisions differ in nothing but their seed, if in that; False if one has none."""
+    try:
+        recipes = [recipe_of(project, name)[0] for name in (revision, other)]
+    except InputError:
+        return False
+    return recipes[0] == recipes[1]
 
 
 def siblings(project: Path, revision: str | None) -> dict[str, str]:

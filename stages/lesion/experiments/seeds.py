@@ -30,6 +30,8 @@ from lesion.scoring.intervals import Errors, together
 # three seeds each (README.md, Training), which leave eight degrees of freedom.
 KNOWN = {"dice": 0.0030, "iou": 0.0046, "thresholded_iou": 0.0063}
 KNOWN_FREEDOM = 8.0
+# Degrees of freedom of two runs: with 1, up to 6 % of equal recipes are called different.
+OF_TWO = 0.7
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Spread:
         """Of two runs or more, R×N×S: runs, images, scores; `groups` as in intervals.means."""
         means = runs.mean(axis=1)
         alike = runs.mean(axis=0) - runs.mean(axis=(0, 1))
+        square = np.zeros_like(means[0])
+        for run, mean in zip(runs, means, strict=True):
+            square += Errors.of(together(run - mean - alike, groups)).error ** 2
         others = len(runs) - 1
-        square = sum(
-            Errors.of(together(run - mean - alike, groups)).error ** 2
-            for run, mean in zip(runs, means, strict=True)
-        )
-        return cls(means.var(axis=0, ddof=1), square / others, others)
+        freedom = float(others) if others > 1 else OF_TWO
+        return cls(means.var(axis=0, ddof=1), square / others, freedom)
 
 
 def known(scores: Sequence[str]) -> Spread:
@@ -75,7 +77,7 @@ def difference(
 ) -> Errors:
     """How far the mean difference of two sides of runs, each R×N×S, may be off.
 
-    `spreads` are what the seeds add, each with its weight: 1 / R of the side or sides that it is of.
+    `spreads` are what the seeds add, each with its weight: 1 / R of the side, or sides, it is of.
     """
     differences = after.mean(axis=0) - before.mean(axis=0)
     images = Errors.of(together(differences - differences.mean(axis=0), groups))
@@ -95,8 +97,8 @@ def weighted(
 ) -> list[tuple[float, Spread]]:
     """What `difference` takes, of each side's own spread, or None, and its number of runs.
 
-    A side without one takes the other's; `otherwise` is for both where neither has one. Two own ones
-    are not pooled: recipes differ in how much a seed matters.
+    A side without one takes the other's; `otherwise` is for both where neither has one. Two own
+    ones are not pooled: recipes differ in how much a seed matters.
     """
     shares = [1 / count for count in runs]
     if before and after:

@@ -1,14 +1,15 @@
-"""The two sides of a comparison: the runs that people name, and the experiments that belong to them."""
+"""The two sides of a comparison: the runs that are named, and the experiments beside them."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from lesion.experiments.recipes import require_one, siblings
+from lesion.experiments.recipes import of_one_recipe, require_one, siblings
 from lesion.experiments.revisions import commit_of, show
 from lesion.formats.tables import load_table, read_table
 from lesion.pipeline.errors import InputError
@@ -47,42 +48,51 @@ def sides(
     without, they are siblings where one is named.
 
     Raises:
-        InputError: there is no such revision, its runs differ in more than their seed, a run is on
-            both sides, or `seeds` finds none.
+        InputError: there is no such revision, the runs of a side differ in more than their seed,
+            those of both sides do not and `seeds` is asked for, or it finds none.
     """
-    one, other = (_side(project, names, seeds) for names in (before, after))
-    if seeds and (both := one.runs.keys() & other.runs.keys()):
+    revisions = [_revisions(project, names) for names in (before, after)]
+    alike = of_one_recipe(project, revisions[0][0], revisions[1][0])
+    if seeds and alike:
         raise InputError(
-            f"{min(both)}: on both sides, since these differ in nothing but seed; leave out --seeds"
+            f"{before} and {after or 'workspace'}: they differ in nothing but seed, and all such "
+            "experiments would be on both sides; leave out --seeds"
         )
-    # Of one recipe: what its seeds do is to be counted once.
-    if {*one.runs, *one.siblings} & {*other.runs, *other.siblings}:
-        other = replace(other, siblings={})
-    return one, other
+    one, other = (_side(project, named, seeds) for named in revisions)
+    # What the seeds of one recipe do is to be counted once.
+    return one, replace(other, siblings={}) if alike else other
 
 
-def _side(project: Path, names: str | None, seeds: bool) -> Side:
-    revisions = _revisions(project, names)
+def _side(project: Path, revisions: Sequence[str | None], seeds: bool) -> Side:
     runs = {name or "workspace": per_image(project, name) for name in revisions}
-    if len(revisions) > 1:
+    first, *others = runs
+    if others:
         if seeds:
-            raise InputError(f"{names}: --seeds finds the others; expected one run on each side")
+            raise InputError(f"{first}, {others[0]}: --seeds finds the others; expected one a side")
         require_one(project, revisions)
         return Side(runs, {})
-    try:
-        more = {name: per_image(project, name) for name in siblings(project, revisions[0])}
-    except InputError:
-        if seeds:
-            raise
-        more = {}  # such as a result of before there were some parameters
+    more = beside(project, revisions[0])
     if not seeds:
         return Side(runs, more)
     if not more:
         raise InputError(
-            f"{names or 'workspace'}: no experiment differs from it in nothing but seed; "
+            f"{first}: no experiment differs from it in nothing but seed; "
             "`dvc exp run --queue -S 'seed=range(1,4)'` and `dvc queue start` make some"
         )
     return Side(runs | more, {})
+
+
+def beside(project: Path, revision: str | None) -> dict[str, pd.DataFrame]:
+    """metrics/per_image.csv of the experiments that differ from a result in nothing but seed.
+
+    None where the revision is no finished result of today, such as one of before there were some
+    parameters.
+    """
+    try:
+        names = siblings(project, revision)
+    except InputError:
+        return {}
+    return {name: per_image(project, name) for name in names}
 
 
 def _revisions(project: Path, names: str | None) -> list[str | None]:

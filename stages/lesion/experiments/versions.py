@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lesion.experiments.revisions import git, place
 from lesion.pipeline.errors import InputError
-from lesion.tracking.store import open_store, runs_with
+from lesion.tracking.store import open_store, result_hash, runs_with
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -101,6 +101,22 @@ class Registry:
         if champion:
             self._client.set_registered_model_alias(MODEL, CHAMPION, version)
         return version
+
+    def tags(self) -> list[dict[str, str]]:
+        """The tags of each version."""
+        versions = self._client.search_model_versions(f"name='{MODEL}'", max_results=10_000)
+        return [version.tags for version in versions]
+
+    def tag(self, version: str, name: str, value: str) -> None:
+        self._client.set_model_version_tag(MODEL, version, name, value)
+
+    def result_hash(self, run_id: str) -> str:
+        """What the run has come to.
+
+        Raises:
+            InputError: nothing yet.
+        """
+        return result_hash(self._client.get_run(run_id))
 
     def artifact(self, run_id: str, path: str) -> str:
         """The text of a file that a run keeps."""

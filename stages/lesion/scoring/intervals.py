@@ -38,10 +38,11 @@ class Errors:
     def of(cls, deviations: np.ndarray) -> Errors:
         """`deviations`, N×S with mean 0, are what N independent rows add to the errors of means."""
         count = len(deviations)
+        freedom = max(1, count - 1)
         square = (deviations**2).mean(axis=0)
         cube = (deviations**3).mean(axis=0)
         skew = np.divide(cube, square**1.5, out=np.zeros_like(cube), where=square > 0)
-        return cls(np.sqrt(square / max(1, count - 1)), skew / np.sqrt(count), count - 1)
+        return cls(np.sqrt(square / freedom), skew / np.sqrt(count), freedom)
 
     def ends(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The interval of LEVEL about each value."""
