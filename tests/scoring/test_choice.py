@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 
 from lesion.scoring import choice as chosen_by
-from lesion.scoring.choice import COMPARED, at_thresholds, choose, sweeps, tidyings, views
+from lesion.scoring.choice import (
+    COMPARED,
+    OF_OPTION,
+    OF_THRESHOLD,
+    at_thresholds,
+    choose,
+    gain,
+    sweeps,
+    tidyings,
+    views,
+)
 from lesion.scoring.postprocess import Rules
 from lesion.scoring.scores import Confusion, ImageScores
 
@@ -15,8 +25,9 @@ AUTO = {"tta": "auto", "threshold": "auto", "largest_component": "auto", "fill_h
 class Squares:
     """Images whose original size is the network's, with true masks in memory."""
 
-    def __init__(self, truths: list[np.ndarray]) -> None:
+    def __init__(self, truths: list[np.ndarray], groups: list[str] | None = None) -> None:
         self.truths = truths
+        self.groups = groups or [""] * len(truths)
 
     def __len__(self) -> int:
         return len(self.truths)
@@ -140,6 +151,52 @@ def test_of_fewer_than_ten_images_no_gain_is_enough(count, taken):
         view[0, :2] = 0.9  # a speck
     found = choose(knobs(), {False: bad, True: good}, Squares(truths)).rules
     assert found == (Rules(True, 0.5, True, True) if taken else Rules(False, 0.5, False, False))
+
+
+def scores(*iou: float) -> pd.DataFrame:
+    return pd.DataFrame({"iou": iou})
+
+
+def test_more_evidence_for_an_option_never_speaks_against_it():
+    rng = np.random.default_rng(3)
+    before = scores(*rng.random(30))
+    after = before + rng.normal(0, 0.05, (30, 1))
+    for share in (OF_THRESHOLD, OF_OPTION):
+        at_first = gain(after, before, [""] * 30, share)
+        assert gain(after + 0.01, before, [""] * 30, share) > at_first
+        twice = [pd.concat([table, table]) for table in (after, before)]
+        surer = gain(*twice, [""] * 60, share)
+        assert surer >= at_first, "the same on twice as many images"
+
+
+def test_images_of_one_group_are_one_piece_of_evidence():
+    rng = np.random.default_rng(4)
+    before, after = scores(*rng.random(12)), scores(*rng.random(12))
+    groups = [f"patient {number}" for number in range(12)]
+    thrice = [table.loc[table.index.repeat(3)].reset_index(drop=True) for table in (after, before)]
+    of_groups = gain(*thrice, [name for name in groups for _ in range(3)], OF_OPTION)
+    assert of_groups == pytest.approx(gain(after, before, groups, OF_OPTION))
+    assert of_groups < gain(*thrice, [""] * 36, OF_OPTION)
+    assert gain(*thrice, [name for name in groups[:9] for _ in range(4)], OF_OPTION) == -np.inf
+
+
+@pytest.mark.parametrize("better", [1, 2])
+def test_no_image_decides_alone_that_an_option_is_taken(better):
+    truths = lesions(40)
+    specks = blurred(truths, 0.9, 0.1)
+    specks[:better, 0, :2] = 0.9
+    choice = choose(knobs(tta=False), {False: specks}, Squares(truths))
+    assert choice.rules.largest_component == (better > 1)
+
+
+def test_no_patient_with_two_images_decides_alone_either():
+    truths = lesions(40)
+    specks = blurred(truths, 0.9, 0.1)
+    specks[:2, 0, :2] = 0.9
+    pairs = [f"patient {number // 2}" for number in range(40)]
+    for groups, taken in ((None, True), (pairs, False)):
+        found = choose(knobs(tta=False), {False: specks}, Squares(truths, groups))
+        assert found.rules.largest_component == taken
 
 
 def test_mirror_images_are_taken_if_they_are_better():

@@ -31,6 +31,11 @@ class Originals:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def groups(self) -> list[str]:
+        """Of each image, the name of those that it belongs to, or ""."""
+        return [found.group for found in self.rows]
+
     def truth(self, row: int) -> np.ndarray:
         """The true mask, H×W bool.
 
