@@ -45,7 +45,7 @@ BATCH = 100
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--repeats", type=int, default=1000)
+    arguments.add_argument("--repeats", type=int, default=2000)
     given = arguments.parse_args()
     print(f"{given.repeats} repeats of each row; regret / moved / worse by how much\n")
     for title, draw, rules, gains in (

@@ -182,9 +182,12 @@ def test_the_champion_is_followed_only_by_a_model_that_is_better_on_validation(s
     assert challenge(first) == f"version 1 is the first champion; {tagged}"
     said = challenge("longer")
     assert said.startswith("version 2: validation IoU")
+    assert "1 and 1 seeds" in said and "challenge 1 on these images, level 0.0304: " in said
     assert said.endswith(f"the new champion; tagged commit {commit('longer')} as unet\n")
     said = challenge(other)
     assert said.startswith("version 3: ") and said.endswith("version 2 stays champion\n")
+    assert "challenge 2 on these images, level 0.0076: " in said
+    assert challenge(other) == said
     assert challenge("longer").startswith("version 2 is it already; ")
     client = mlflow.MlflowClient(f"sqlite:///{swept}/mlflow.db")
     champion = client.get_model_version_by_alias("skin-lesion-unet", "champion")
