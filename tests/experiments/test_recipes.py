@@ -90,6 +90,8 @@ def test_sides_that_cannot_be_are_refused(project):
     for names, seeds, said in (
         (("nowhere", None), False, "nowhere: no experiment, branch"),
         (("main,nowhere", None), False, "nowhere: no experiment, branch"),
+        (("main,", None), False, "main,: no experiment, branch"),
+        (("main,main", None), False, "main and main: both are of seed 0"),
         (("main,a-one", "fast"), True, "--seeds finds the others"),
         (("other-data", "fast"), True, "other-data: no experiment differs from it in nothing but"),
         (("main", "a-one"), True, "on both sides"),

@@ -68,7 +68,7 @@ def _inputs(project: Path, commit: str | None) -> dict[str, str]:
     }
 
 
-def require_one(project: Path, revisions: Sequence[str | None]) -> None:
+def require_one(project: Path, revisions: Sequence[str]) -> None:
     """That revisions differ in their seed, and in nothing but it.
 
     Raises:
@@ -76,15 +76,16 @@ def require_one(project: Path, revisions: Sequence[str | None]) -> None:
     """
     first, *others = revisions
     recipe, seed = recipe_of(project, first)
-    names = {seed: first or "workspace"}
+    names = {seed: first}
     for name in others:
         other, seed = recipe_of(project, name)
         if unlike := recipe.unlike(other):
             raise InputError(
                 f"{first} and {name}: {unlike}; expected runs that differ in nothing but seed"
             )
-        if (same := names.setdefault(seed, name or "workspace")) != name:
-            raise InputError(f"{same} and {name}: both are of seed {seed}; name one of them")
+        if seed in names:
+            raise InputError(f"{names[seed]} and {name}: both are of seed {seed}; name one of them")
+        names[seed] = name
 
 
 def of_one_recipe(project: Path, revision: str | None, other: str | None) -> bool:

@@ -52,7 +52,7 @@ def sides(
             those of both sides do not and `seeds` is asked for, or it finds none.
     """
     revisions = [_revisions(project, names) for names in (before, after)]
-    alike = of_one_recipe(project, revisions[0][0], revisions[1][0])
+    alike = of_one_recipe(project, *(names[0] if names else None for names in revisions))
     if seeds and alike:
         raise InputError(
             f"{before} and {after or 'workspace'}: they differ in nothing but seed, and all such "
@@ -63,20 +63,20 @@ def sides(
     return one, replace(other, siblings={}) if alike else other
 
 
-def _side(project: Path, revisions: Sequence[str | None], seeds: bool) -> Side:
-    runs = {name or "workspace": per_image(project, name) for name in revisions}
-    first, *others = runs
-    if others:
+def _side(project: Path, names: Sequence[str], seeds: bool) -> Side:
+    if len(names) > 1:
         if seeds:
-            raise InputError(f"{first}, {others[0]}: --seeds finds the others; expected one a side")
-        require_one(project, revisions)
-        return Side(runs, {})
-    more = beside(project, revisions[0])
+            raise InputError(f"{','.join(names)}: --seeds finds the others; expected one a side")
+        require_one(project, names)
+        return Side({name: per_image(project, name) for name in names}, {})
+    name = names[0] if names else None
+    runs = {name or "workspace": per_image(project, name)}
+    more = beside(project, name)
     if not seeds:
         return Side(runs, more)
     if not more:
         raise InputError(
-            f"{first}: no experiment differs from it in nothing but seed; "
+            f"{name or 'workspace'}: no experiment differs from it in nothing but seed; "
             "`dvc exp run --queue -S 'seed=range(1,4)'` and `dvc queue start` make some"
         )
     return Side(runs | more, {})
@@ -95,16 +95,17 @@ def beside(project: Path, revision: str | None) -> dict[str, pd.DataFrame]:
     return {name: per_image(project, name) for name in names}
 
 
-def _revisions(project: Path, names: str | None) -> list[str | None]:
+def _revisions(project: Path, names: str | None) -> list[str]:
+    """Without any, the workspace is meant."""
     if names is None:
-        return [None]
+        return []
     try:
         commit_of(project, names)
         return [names]
     except InputError:
-        if "," not in names:
+        named = [name.strip() for name in names.split(",")]
+        if len(named) == 1 or not all(named):
             raise
-    named: list[str | None] = [name.strip() for name in names.split(",") if name.strip()]
     return named
 
 
