@@ -28,7 +28,7 @@ from measure import table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.console.cli import parser
-from lesion.experiments.seeds import Spread, difference, known, weighted
+from lesion.experiments.seeds import Spread, difference, known, of_sides, weighted
 from lesion.scoring.intervals import Errors
 
 SEEDS = (1, 2, 3, 5)
@@ -124,9 +124,8 @@ def called(errors: Errors, change: np.ndarray) -> tuple[float, float]:
 def apart(before: np.ndarray, after: np.ndarray) -> Errors:
     """As lesion.experiments.compare has it."""
     spreads = [Spread.of(side) if len(side) > 1 else None for side in (before, after)]
-    of_photographs = known(["dice"] * before.shape[-1])
-    runs = len(before), len(after)
-    return difference(before, after, weighted(*spreads, runs, of_photographs))
+    both = of_sides(*spreads, known(["dice"] * before.shape[-1]))
+    return difference(before, after, weighted(both, (len(before), len(after))))
 
 
 def in_pairs(before: np.ndarray, after: np.ndarray) -> Errors:

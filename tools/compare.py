@@ -29,9 +29,9 @@ from lesion.experiments.sides import Side, sides
 from lesion.pipeline.files import write_csv
 
 NOTES = {"validation": ", on which epoch and rules of both were chosen: they flatter"}
-ONE_SEED = (
-    f"one seed a side: another alone changes Dice by {KNOWN['dice']:.4f} (standard deviation, as "
-    "photographs showed; docs/evaluation.md)"
+UNKNOWN = (
+    f"too few seeds to tell what another changes: taken to be {KNOWN['dice']:.4f} Dice (standard "
+    "deviation), as for photographs (docs/evaluation.md)"
 )
 
 
@@ -65,7 +65,7 @@ def report(comparison: Comparison, before: Side, after: Side, split: str, count:
         f"{len(images)} {split} images{NOTES.get(split, '')}",
         f"before: {before}",
         f"after:  {after}",
-        *([] if before.tells or after.tells else [ONE_SEED]),
+        *([] if comparison.known else [UNKNOWN]),
         "",
         "| score | before | after | difference | images | p | images and seeds | p | a seed alone "
         "| better | worse |",

@@ -112,7 +112,9 @@ def test_several_runs_a_side_are_compared_by_their_mean_in_whatever_order():
 
 
 def test_one_seed_a_side_takes_what_photographs_have_shown_and_for_other_scores_nothing():
-    found = scores(compare(seeds_of(1), seeds_of(1, seed=1)))
+    result = compare(seeds_of(1), seeds_of(1, seed=1))
+    found = scores(result)
+    assert not result.known
     assert found.loc[list(KNOWN), "seed_before"].tolist() == pytest.approx([*KNOWN.values()])
     assert (found["seeds_low"] < found["low"])[list(KNOWN)].all()
     assert found.drop(index=list(KNOWN))[SEEDS].isna().all(axis=None)
@@ -130,6 +132,7 @@ def test_siblings_say_what_a_seed_does_and_change_no_mean():
     spread = np.std([table["dice"].mean() for table in [one, *more]], ddof=1)
     assert beside.loc["dice", ["seed_before", "seed_after"]].tolist() == pytest.approx([spread] * 2)
     assert beside.loc["dice", "seeds_p"] > alone.loc["dice", "seeds_p"]
+    assert compare([one], other, siblings=(more, [])).known
     assert beside[SEEDS].notna().all(axis=None)
 
 

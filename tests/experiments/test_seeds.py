@@ -2,10 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.experiments.seeds import Spread, difference, known, weighted
+from lesion.experiments.seeds import Spread, difference, known, of_sides, weighted
 from lesion.scoring.intervals import Errors, p_value
-
-RUNS = (3, 3)
 
 
 def drawn(
@@ -25,8 +23,8 @@ def drawn(
 
 def errors(before: np.ndarray, after: np.ndarray, groups: tuple[str, ...] = ()) -> Errors:
     runs = len(before), len(after)
-    spreads = weighted(Spread.of(before, groups), Spread.of(after, groups), runs, known(["dice"]))
-    return difference(before, after, spreads, groups)
+    spreads = Spread.of(before, groups), Spread.of(after, groups)
+    return difference(before, after, weighted(spreads, runs), groups)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -85,10 +83,18 @@ def test_images_of_one_group_count_as_one():
 
 def test_a_side_of_one_run_takes_the_seeds_of_the_other():
     before, after = drawn(0.003, 0.03, 0.02, 40)
-    own = Spread.of(before)
-    spreads = weighted(own, None, (3, 1), known(["dice"]))
+    own, otherwise = Spread.of(before), known(["dice"])
+    assert of_sides(own, None, otherwise) == of_sides(None, own, otherwise) == (own, own)
+    spreads = weighted((own, own), (3, 1))
     assert spreads == [(pytest.approx(1 / 3 + 1), own)]
     assert (difference(before, after[:1], spreads).freedom < 50).all()
+
+
+def test_two_runs_say_nothing_of_another_side():
+    before, after = drawn(0.003, 0.03, 0.02, 40, runs=2)
+    two, otherwise = Spread.of(before), known(["dice"])
+    assert of_sides(two, None, otherwise) == of_sides(None, None, otherwise)
+    assert of_sides(two, Spread.of(after), otherwise)[0] is two
 
 
 def test_equal_runs_differ_by_nothing():

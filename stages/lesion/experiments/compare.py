@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lesion.experiments.seeds import Spread, difference, known, weighted
+from lesion.experiments.seeds import Spread, difference, known, of_sides, weighted
 from lesion.pipeline.errors import InputError
 from lesion.scoring.intervals import means, p_value
 
@@ -27,10 +27,12 @@ class Comparison:
             of too few images (lesion.scoring.intervals), those over seeds also where nothing is
             known of what a seed does
     images: id, and each of COMPARED before, after (means over runs), and their difference
+    known:  whether these runs say what a seed does; else photographs did (lesion.experiments.seeds)
     """
 
     scores: pd.DataFrame
     images: pd.DataFrame
+    known: bool
 
 
 def compare(
@@ -69,6 +71,9 @@ def compare(
         [one.add_suffix("_before"), other.add_suffix("_after"), change.add_suffix("_difference")],
         axis=1,
     )
+    own = [_spread(side, _stacked(tables), groups) for side, tables in zip(runs, more, strict=True)]
+    otherwise = known(COMPARED)
+    spreads = of_sides(own[0], own[1], otherwise)
     summary = means(change, groups=groups)
     improved = change * [(-1 if name in LOWER_IS_BETTER else 1) for name in COMPARED]
     scores = pd.DataFrame(
@@ -80,7 +85,7 @@ def compare(
             "low": summary["low"],
             "high": summary["high"],
             "p": p_value(change, groups).to_numpy(),
-            **_over_seeds(runs, [_stacked(tables) for tables in more], groups),
+            **_over_seeds(runs, spreads, groups),
             "better": (improved > 0).sum().to_numpy(),
             "worse": (improved < 0).sum().to_numpy(),
         }
@@ -88,7 +93,7 @@ def compare(
     # Too few images have no interval, whatever is known of seeds.
     scores.loc[scores["low"].isna(), ["seeds_low", "seeds_high", "seeds_p"]] = np.nan
     order = images.sort_values("dice_difference", kind="stable")
-    return Comparison(scores, order.reset_index())
+    return Comparison(scores, order.reset_index(), known=spreads[0] is not otherwise)
 
 
 def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -102,27 +107,23 @@ def _stacked(tables: Sequence[pd.DataFrame]) -> np.ndarray:
 
 
 def _over_seeds(
-    runs: Sequence[np.ndarray], siblings: Sequence[np.ndarray], groups: Sequence[str]
+    runs: Sequence[np.ndarray], spreads: tuple[Spread, Spread], groups: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The columns of `Comparison.scores` that have the seeds in them."""
-    before, after = (_spread(*side, groups) for side in zip(runs, siblings, strict=True))
-    otherwise = known(COMPARED)
-    spreads = weighted(before, after, (len(runs[0]), len(runs[1])), otherwise)
-    errors = difference(runs[0], runs[1], spreads, groups)
+    weights = weighted(spreads, (len(runs[0]), len(runs[1])))
+    errors = difference(runs[0], runs[1], weights, groups)
     change = runs[1].mean(axis=(0, 1)) - runs[0].mean(axis=(0, 1))
     columns = np.stack([*errors.ends(change), errors.p(change)])
     columns[:, np.isnan(errors.error)] = np.nan
-    return {
-        **dict(zip(("seeds_low", "seeds_high", "seeds_p"), columns, strict=True)),
-        "seed_before": np.sqrt((before or after or otherwise).variance),
-        "seed_after": np.sqrt((after or before or otherwise).variance),
-    }
+    names = ("seeds_low", "seeds_high", "seeds_p", "seed_before", "seed_after")
+    return dict(
+        zip(names, (*columns, *(np.sqrt(spread.variance) for spread in spreads)), strict=True)
+    )
 
 
 def _spread(runs: np.ndarray, siblings: np.ndarray, groups: Sequence[str]) -> Spread | None:
-    """Of a side's own runs, or of one run and its siblings."""
-    if len(runs) > 1:
-        return Spread.of(runs, groups)
-    # Two that happen to be alike would say that a seed hardly matters.
-    together = np.concatenate([runs, siblings]) if len(siblings) > 1 else None
-    return None if together is None else Spread.of(together, groups)
+    """Of a side's own runs, or of one run and its siblings; `of_sides` says what else there is."""
+    if len(runs) == 1 and len(siblings):
+        runs = np.concatenate([runs, siblings])
+        return Spread.of(runs, groups) if len(runs) > 2 else None
+    return Spread.of(runs, groups) if len(runs) > 1 else None

@@ -43,23 +43,22 @@ def recipe_of(project: Path, revision: str | None) -> tuple[Recipe, int]:
     """
     commit = commit_of(project, revision) if revision else None
     try:
-        params = _read(project, commit, "params.yaml")
+        params = YAML(typ="safe").load(_text(project, commit, "params.yaml"))
         seed = params.pop("seed")
-        return Recipe(params, _inputs(project, commit)), seed
+        return Recipe(params, _inputs(_text(project, commit, "dvc.lock"))), seed
     except (InputError, OSError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{revision or 'workspace'}: no finished result of this pipeline ({error})"
         ) from None
 
 
-def _read(project: Path, commit: str | None, name: str) -> dict:
-    text = show(project, commit, name) if commit else (project / name).read_text("utf-8")
-    return YAML(typ="safe").load(text)
+def _text(project: Path, commit: str | None, name: str) -> str:
+    return show(project, commit, name) if commit else (project / name).read_text("utf-8")
 
 
-@cache  # dvc.lock takes a while to read, and what a commit has stays
-def _inputs(project: Path, commit: str | None) -> dict[str, str]:
-    stages = _read(project, commit, "dvc.lock")["stages"]
+@cache  # it takes a while to read, and is asked for more than once
+def _inputs(lock: str) -> dict[str, str]:
+    stages = YAML(typ="safe").load(lock)["stages"]
     return {
         dep["path"]: dep["md5"]
         for stage in STAGES
@@ -109,7 +108,7 @@ def siblings(project: Path, revision: str | None) -> dict[str, str]:
     found: dict[int, tuple[str, str]] = {}
     for name, commit in sorted(experiments(project).items()):
         try:
-            params = _read(project, commit, "params.yaml")
+            params = YAML(typ="safe").load(_text(project, commit, "params.yaml"))
             if params.pop("seed") == own or params != recipe.params:
                 continue  # as most are
             other, seed = recipe_of(project, commit)

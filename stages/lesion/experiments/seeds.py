@@ -4,7 +4,7 @@ Images and seeds are crossed random factors: each run scores the same images, an
 have given other means as other images would. The variance of a mean difference is that over images
 of the seeds' mean differences, plus that of each side's seeds by their number. The former has the
 interaction in it already (a run is good at other images than the next), which is taken off the
-latter: `runs' mean square less that of image by seed`, as in readers by cases (Obuchowski and
+latter: the runs' mean square less that of image by seed, as in readers by cases (Obuchowski and
 Rockette, 1995, "Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests",
 Communications in Statistics – Simulation and Computation 24, 285–308). Degrees of freedom are
 Satterthwaite's (1946, "An approximate distribution of estimates of variance components",
@@ -92,15 +92,25 @@ def difference(
     return Errors(np.sqrt(total), images.skew * share**1.5, freedom)
 
 
-def weighted(
-    before: Spread | None, after: Spread | None, runs: tuple[int, int], otherwise: Spread
-) -> list[tuple[float, Spread]]:
-    """What `difference` takes, of each side's own spread, or None, and its number of runs.
+def of_sides(
+    before: Spread | None, after: Spread | None, otherwise: Spread
+) -> tuple[Spread, Spread]:
+    """What is taken for each side, of what its own runs say, or None.
 
-    A side without one takes the other's; `otherwise` is for both where neither has one. Two own
-    ones are not pooled: recipes differ in how much a seed matters.
+    A side without takes the other's, if that is of three runs or more: two that happen to be alike
+    would say that a seed hardly matters. `otherwise` is for both where neither says it. Where both
+    do they are not pooled, since recipes differ in how much a seed matters.
     """
-    shares = [1 / count for count in runs]
     if before and after:
-        return [(shares[0], before), (shares[1], after)]
-    return [(sum(shares), before or after or otherwise)]
+        return before, after
+    one = before or after
+    shared = one if one and one.freedom > OF_TWO else otherwise
+    return shared, shared
+
+
+def weighted(spreads: tuple[Spread, Spread], runs: tuple[int, int]) -> list[tuple[float, Spread]]:
+    """What `difference` takes, of each side's spread and number of runs; a shared one is one."""
+    before, after = spreads
+    if before is after:
+        return [(1 / runs[0] + 1 / runs[1], before)]
+    return [(1 / runs[0], before), (1 / runs[1], after)]

@@ -27,11 +27,6 @@ class Side:
     runs: dict[str, pd.DataFrame]
     siblings: dict[str, pd.DataFrame]
 
-    @property
-    def tells(self) -> bool:
-        """Whether it says itself what a seed does."""
-        return max(len(self.runs), len(self.siblings)) > 1
-
     def __str__(self) -> str:
         names = ", ".join(self.runs)
         if not self.siblings:
