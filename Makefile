@@ -43,7 +43,7 @@ app: $(VENV)/installed  ## show the trained model in a browser: photographs in, 
 # three scores. What has a dot or a slash is a score or a file; the words are other numbers, folders
 # and what `dvc queue status` says better. SHOW=--md or --csv is for other programs.
 OTHERS := .*[./]|Created|Executor|State|origin|pairs|rejected|left_out|near_duplicates|best_
-OTHERS := $(OTHERS)|arrays$$|raw$$|plots$$|predictions$$|pretrained$$|sample$$
+OTHERS := $(OTHERS)|arrays$$|raw$$|plots$$|predictions$$|pretrained$$|hashes$$|sample$$
 
 experiments: $(VENV)/installed  ## show DVC's experiments, the best on validation first
 	dvc exp show $(SHOW) --only-changed --hide-workspace --drop '$(OTHERS)' \

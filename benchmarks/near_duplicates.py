@@ -101,7 +101,7 @@ def positions(found: duplicates.NearPairs) -> list[tuple[int, int]]:
 
 def small_of(pixels: np.ndarray) -> np.ndarray:
     pixels = np.ascontiguousarray(pixels)
-    return duplicates.small_grey(pixels, pixels.shape[:2])
+    return duplicates.thumbnail(pixels, pixels.shape[:2])
 
 
 def measured(small: list[np.ndarray]) -> duplicates.NearPairs:

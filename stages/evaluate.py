@@ -20,7 +20,6 @@ import lesion  # noqa: F401  before the libraries to which it says how to comput
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
@@ -45,13 +44,12 @@ from lesion.photos.images import encode_mask
 from lesion.pipeline.errors import InputError
 from lesion.pipeline.files import require_room, whole_folder, write_csv, write_json
 from lesion.pipeline.parallel import in_order
-from lesion.scoring.boundary import BoundaryScores
 from lesion.scoring.calibration import PixelCounts, calibrated, calibration_errors
+from lesion.scoring.cases import case
 from lesion.scoring.choice import choose, views
 from lesion.scoring.confidence import NoLesion, reliance, review_limit, risk_coverage
 from lesion.scoring.decision import Decision
 from lesion.scoring.originals import Originals
-from lesion.scoring.scores import Confusion, ImageScores
 from lesion.scoring.summary import summarise_split
 
 RAW = Path("raw")
@@ -197,18 +195,9 @@ def score(
     def one(row: int) -> dict[str, float]:
         truth = originals.truth(row)
         decided = originals.decided(row, maps[row], decision)
-        prediction = decided.mask
         name = f"{originals.rows[row].id}_segmentation.png"
-        (folder / name).write_bytes(encode_mask(prediction))
-        confusion = Confusion.between(prediction, truth)
-        return {
-            **asdict(ImageScores.of(confusion)),
-            **asdict(BoundaryScores.between(prediction, truth)),
-            "expected_dice": decided.expected_dice,
-            "lesion_share": (confusion.tp + confusion.fn) / confusion.pixels,
-            "predicted_share": (confusion.tp + confusion.fp) / confusion.pixels,
-            **asdict(confusion),
-        }
+        (folder / name).write_bytes(encode_mask(decided.mask))
+        return case(decided, truth)
 
     rows = []
     with Progress(f"{folder.name}, scores", len(originals), "images") as progress:

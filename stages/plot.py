@@ -1,7 +1,7 @@
 """Draws the data, the training, the scores and the predictions, and writes the report page and the
 model card.
 
-reads   metrics/*.csv, metrics/evaluation.json, metrics/data.json, predictions/, raw/,
+reads   metrics/*.csv, metrics/{evaluation,data,external}.json, predictions/, raw/,
         arrays/index.csv, model/unet.safetensors, model/predictor.json
 writes  plots/report.html (all in one file, for a browser without a network) and, as PNG,
         plots/data, curves, panels, failures, scores, groups, thresholds, calibration,
@@ -39,6 +39,7 @@ from lesion.pipeline.parallel import in_order
 from lesion.report import score_figures
 from lesion.report.card import CARD_FILE, Trained, write_card
 from lesion.report.data_figure import data_report
+from lesion.report.external import data_sets
 from lesion.report.failures import reasons
 from lesion.report.figures import (
     Example,
@@ -93,6 +94,7 @@ def main() -> None:
     }
     by_group = score_figures.by_group(scores[scores["split"] == SPLIT], note)
     data = load_table("data")
+    external = data_sets(load_numbers("external")["external"], load_table("external"), scores)
 
     with whole_folder(PLOTS) as folder, ArchiveReader(RAW) as archives:
         for name, figure in figures.values():
@@ -116,6 +118,7 @@ def main() -> None:
             scores=on_page(scores, synthetic),
             figures={title: to_svg(figure) for title, (_, figure) in figures.items()},
             cases=gallery(cases, read),
+            external=external,
         )
 
     trained = Trained(
@@ -125,7 +128,7 @@ def main() -> None:
         parameters={name: getattr(knobs, name) for name in TrainParams.model_fields},
         data=load_numbers("data"),
     )
-    write_card(MODEL / CARD_FILE, trained, evaluation, scores)
+    write_card(MODEL / CARD_FILE, trained, evaluation, scores, external)
 
     print("plots:", ", ".join(sorted(path.name for path in PLOTS.iterdir())))
 

@@ -29,7 +29,10 @@ BLOCK = 4096  # bytes of tmpfs
 ENOUGH = 2**18  # blocks
 # The one for root, who need not be allowed to make users; the other for everybody else.
 NAMESPACES = (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"])
-FOLDERS = ("raw", "arrays", "pretrained", "model", "predictions", "plots", "record")  # whole or not
+FOLDERS = (  # whole or not
+    *("raw", "external_raw", "arrays", "thumbnails", "pretrained", "model", "predictions"),
+    *("external_predictions", "plots", "record"),
+)
 # What a stage that fails may leave, to go on from there: what was trained and logged.
 KEPT = ("checkpoint", "mlspool", "mlflow.db", "mlflow.db.lock", "mlartifacts")
 HISTORY = "metrics/history.csv"  # grows by whole lines
@@ -48,12 +51,14 @@ class Case:
 CASES = [
     Case("download", "download"),
     Case("download of a sample", "download", {"limit": 5}),
+    Case("collect", "collect"),
     Case("preprocess", "preprocess"),
     Case("baseline", "baseline"),
     Case("encoder", "encoder"),
     Case("encoder with weights", "encoder", {"encoder": "mobilenet_v2"}),
     Case("train", "train"),
     Case("evaluate", "evaluate"),
+    Case("external", "external"),
     Case("plot", "plot"),
     Case("record", "record"),
 ]
@@ -308,9 +313,11 @@ def prepare(folder: Path) -> None:
     import torch
 
     import baseline
+    import collect
     import download
     import encoder
     import evaluate
+    import external
     import plot
     import preprocess
     import record
@@ -318,6 +325,7 @@ def prepare(folder: Path) -> None:
     from lesion.fetching import pretrained
 
     stages = (download, encoder, evaluate, plot, preprocess, record, baseline, train)
+    stages += (collect, external)
     assert {stage.__name__ for stage in stages} == {case.stage for case in CASES} and mlflow
     torch.set_num_threads(1)
     os.environ.pop("DVC_ROOT", None)

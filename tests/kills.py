@@ -41,16 +41,18 @@ from project import SMALL, clone, environment, run, set_params
 PARAMETERS = SMALL | {"limit": 8}
 COUNTS = {
     "download": 30,
+    "collect": 10,
     "preprocess": 30,
     "baseline": 26,
     "encoder": 26,
     "train": 20,
     "evaluate": 10,
+    "external": 6,
     "plot": 8,
     "record": 12,
     "DVC": 44,
 }
-QUICK = ("download", "preprocess", "baseline", "encoder")
+QUICK = ("download", "collect", "preprocess", "baseline", "encoder")
 # Signal and whom it meets: DVC with its stage, as a closed terminal or Ctrl-C do, or one of them.
 WAYS = {
     "SIGKILL": (signal.SIGKILL, "both"),

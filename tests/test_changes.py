@@ -13,10 +13,14 @@ from project import ROOT, copy, set_params
 
 pytestmark = pytest.mark.long
 
-STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot", "record")
+STAGES = (
+    *("download", "collect", "preprocess", "baseline", "encoder", "train", "evaluate", "external"),
+    *("plot", "record"),
+)
 # A parameter of each stage that has some, and another value of it.
 PARAMETERS = {
-    "download": ("limit", 15),
+    "download": ("source", "isic2018"),
+    "collect": ("external", "[ph2]"),
     "preprocess": ("max_rejected", 0.5),
     "encoder": ("encoder", "mobilenet_v2"),
     "train": ("lr", 0.01),

@@ -34,11 +34,13 @@ def outputs(stage: dict, kind: str) -> dict[str, dict]:
 def test_pipeline_has_its_stages_in_order():
     assert list(STAGES) == [
         "download",
+        "collect",
         "preprocess",
         "baseline",
         "encoder",
         "train",
         "evaluate",
+        "external",
         "plot",
         "record",
     ]

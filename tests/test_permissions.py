@@ -13,7 +13,10 @@ from project import copy_of_stages, environment, set_params
 
 pytestmark = pytest.mark.long
 
-STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot", "record")
+STAGES = (
+    *("download", "collect", "preprocess", "baseline", "encoder", "train", "evaluate", "external"),
+    *("plot", "record"),
+)
 # A user of this number, without rights beyond those of the files; nobody has given it a name.
 NAMELESS = ("unshare", "--user", "--map-user=54321")
 BARE = {"HOME": "", "TMPDIR": "/proc", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}

@@ -457,7 +457,7 @@ def test_a_split_whose_only_mask_has_no_lesion_stops(project):
     project.run(max_empty=1.0)
 
 
-def test_rows_and_hashes_go_together_where_pairs_are_read_again(project):
+def test_rows_and_thumbnails_go_together_where_pairs_are_read_again(project):
     """Masks that the others decide are converted twice; one that nothing decides is dropped."""
     grey = [np.where(decode_mask(drawn(n).mask), 200, 100).astype(np.uint8) for n in range(6)]
     grey[1][:], grey[3][:] = 100, 50  # skin, and what nobody knows

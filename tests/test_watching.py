@@ -15,8 +15,12 @@ from project import ROOT, copy, run
 
 pytestmark = pytest.mark.long
 
-STAGES = ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot")
-OUTPUTS = ("raw", "arrays", "pretrained", "model", "predictions", "plots", "metrics")
+STAGES = (
+    *("download", "collect", "preprocess", "baseline", "encoder", "train", "evaluate", "external"),
+    "plot",
+)
+OUTPUTS = ("raw", "arrays", "thumbnails", "pretrained", "model", "predictions", "plots", "metrics")
+OUTPUTS += ("external_raw", "external_predictions")
 CLI = """
 import os
 from pathlib import Path

@@ -32,9 +32,8 @@ from lesion.console.progress import Progress
 from lesion.console.shown import one_line
 from lesion.prediction.job import COLUMNS, Done, Job, pack_submission, write_table
 from lesion.prediction.photographs import find_sources
-from lesion.prediction.segmenter import FOLDER, Segmenter
+from lesion.tracking.named_model import folder_or_address, load
 
-ADDRESS = "models:/"  # of MLflow's models
 NAMED = 20  # that could not be used, at the end; rejected.csv has all
 
 
@@ -88,14 +87,6 @@ def predict(given: argparse.Namespace) -> list[Done]:
     return rejected
 
 
-def load(model: str | None) -> Segmenter:
-    if model and model.startswith(ADDRESS):
-        from lesion.tracking.logged_model import local_model  # with MLflow, which takes seconds
-
-        return Segmenter(*local_model(model))
-    return Segmenter.of_folder(Path(model) if model else FOLDER)
-
-
 def report(rows: list[Done], rejected: list[Done], out: Path) -> None:
     """Says what was made, and names what could not be used."""
     review = [done.source.id for done in rows if done.row and done.row["review"] == "true"]
@@ -107,11 +98,6 @@ def report(rows: list[Done], rejected: list[Done], out: Path) -> None:
         print(f"predict: {one_line(f'{done.source.place}: {done.reason}')}", file=sys.stderr)
     if len(rejected) > NAMED:
         print(f"predict: and {len(rejected) - NAMED} more; see rejected.csv", file=sys.stderr)
-
-
-def folder_or_address(model: str) -> str:
-    """A model of MLflow's as it is called, a folder by its whole path."""
-    return model if model.startswith(ADDRESS) else os.path.abspath(model)
 
 
 def shard(text: str) -> tuple[int, int]:

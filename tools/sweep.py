@@ -52,6 +52,8 @@ def differences(results: dict[str, Result], scores: list[str]) -> pd.DataFrame:
     if len(results) < 2:
         raise InputError(f"{len(results)} experiments to draw; expected two or more")
     params = pd.DataFrame([result.params for result in results.values()])
+    # A list, as of `external`, is a word on its axis.
+    params = params.map(lambda value: str(value) if isinstance(value, list) else value)
     differ = [name for name in params if params[name].astype(str).nunique() > 1]
     for name, result in results.items():
         if missing := [score for score in scores if score not in result.numbers]:

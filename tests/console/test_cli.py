@@ -141,7 +141,8 @@ def test_every_stage_ends_well_in_a_locale_that_knows_ascii_alone(sample, tmp_pa
     shutil.copytree(sample, folder / "own")
     set_params(folder, data="own", image_size=32, width=2, depth=2, epochs=1, threads=1)
     (folder / "mlflow.db").mkdir()  # a store that fails: the stage train warns of it
-    for stage in ("download", "preprocess", "baseline", "encoder", "train", "evaluate", "plot"):
+    stages = ["download", "collect", "preprocess", "baseline", "encoder", "train", "evaluate"]
+    for stage in (*stages, "external", "plot"):
         process = start([folder / f"stages/{stage}.py"], **ASCII)
         said, complained = process.communicate()
         assert process.returncode == 0 and b"Traceback" not in complained, complained

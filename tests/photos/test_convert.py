@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lesion.photos.convert import Converted, convert
-from lesion.photos.duplicates import near_pictures, small_grey
+from lesion.photos.duplicates import near_pictures, thumbnail
 from lesion.photos.images import encode_mask, resize_image, resize_mask
 from lesion.photos.inventory import COLUMNS
 from lesion.photos.masks import READING_COLUMNS, Reading
@@ -45,7 +45,7 @@ def test_a_pair_is_laid_out_and_measured(pair, policy):
     assert result.placement == place(policy, HEIGHT, WIDTH, 32)
     assert result.shape == (HEIGHT, WIDTH) and result.notes == ()
     assert result.lesion_share == mask.mean()
-    assert np.array_equal(result.small, small_grey(image, (HEIGHT, WIDTH)))
+    assert np.array_equal(result.thumbnail, thumbnail(image, (HEIGHT, WIDTH)))
     source, target = result.placement.source, result.placement.target
     shown, share = image[source.slices], mask[source.slices]
     inner = resize_image(np.ascontiguousarray(shown), target.height, target.width)
@@ -66,8 +66,8 @@ def test_a_large_jpeg_gives_the_arrays_of_its_full_decoding(monkeypatch):
     content = jpeg(image)
     sizes = []
     monkeypatch.setattr(
-        "lesion.photos.convert.small_grey",
-        lambda pixels, shape: (sizes.append(pixels.shape), small_grey(pixels, shape))[1],
+        "lesion.photos.convert.thumbnail",
+        lambda pixels, shape: (sizes.append(pixels.shape), thumbnail(pixels, shape))[1],
     )
     reduced = convert(content, encode_mask(mask), "letterbox", 48)
     full = convert(png(image), encode_mask(mask), "letterbox", 48)
@@ -75,13 +75,13 @@ def test_a_large_jpeg_gives_the_arrays_of_its_full_decoding(monkeypatch):
     assert reduced.shape == full.shape == (403, 517)
     assert np.abs(reduced.image.astype(int) - full.image).mean() < 2
     assert np.array_equal(reduced.mask, full.mask)
-    assert near_pictures([reduced.small, full.small]).bits[0] <= 8
+    assert near_pictures([reduced.thumbnail, full.thumbnail]).bits[0] <= 8
 
 
 def test_the_hash_hardly_depends_on_how_the_pair_is_laid_out():
     image, mask = lesion_image(3, 263, 391)
     pictures = [
-        convert(jpeg(image), encode_mask(mask), policy, side).small
+        convert(jpeg(image), encode_mask(mask), policy, side).thumbnail
         for policy in ("stretch", "letterbox", "crop")
         for side in (16, 80, 200)
     ]
@@ -173,7 +173,7 @@ def test_measurements_are_known_columns_of_the_report():
         placement=place("crop", 30, 40, 16),
         lesion_share=1 / 3,
         colour=(100.0, 50.0, 25.126),
-        small=np.zeros((64, 64), np.uint8),
+        thumbnail=np.zeros((64, 64), np.uint8),
         notes=("grey", "no lesion"),
         reading=Reading("grey", ((1, 1), (3, 255)), 6),
         values=None,

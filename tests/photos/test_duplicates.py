@@ -15,7 +15,7 @@ from lesion.photos.duplicates import (
     near_pairs,
     near_pictures,
     perceptual_hash,
-    small_grey,
+    thumbnail,
 )
 from lesion.photos.images import decode_image
 from lesion.synthetic import lesion_image
@@ -35,7 +35,7 @@ def hash_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def small_of(pixels: np.ndarray) -> np.ndarray:
-    return small_grey(np.ascontiguousarray(pixels), pixels.shape[:2])
+    return thumbnail(np.ascontiguousarray(pixels), pixels.shape[:2])
 
 
 def differing_bits(one: np.ndarray, other: np.ndarray) -> int:

@@ -231,7 +231,7 @@ def test_a_value_that_is_skin_in_one_mask_and_lesion_in_another_stops_with_both(
     project, one, other, value
 ):
     text = project.refusal(pair(one), pair(png(two(0, 255))), pair(other), max_rejected=0.9)
-    assert text.startswith("raw/X_") and "train2" in text and "lesion_values" in text
+    assert text.startswith("X_") and "train2" in text and "lesion_values" in text
     assert value in text and "is skin in one and lesion in the other" in text
 
 

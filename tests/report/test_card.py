@@ -1,6 +1,7 @@
 """The model card: what Hugging Face reads of it, and what a person does."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 from lesion.formats.header import Header
 from lesion.formats.settings import Settings
 from lesion.report.card import INDEXED, TABLE, Trained, write_card
+from lesion.report.external import Cell, DataSet
 
 HEADER = Header("mobilenet_v2", 8, 5, 96, "letterbox", "f" * 64, epoch=3)
 SETTINGS = Settings(
@@ -75,8 +77,10 @@ SCORES = pd.DataFrame(
 )
 
 
-def card(folder: Path, trained: Trained = TRAINED, **more: float) -> str:
-    write_card(folder / "README.md", trained, {"test": TEST | more}, SCORES)
+def card(
+    folder: Path, trained: Trained = TRAINED, external: Sequence[DataSet] = (), **more: float
+) -> str:
+    write_card(folder / "README.md", trained, {"test": TEST | more}, SCORES, external)
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -135,6 +139,19 @@ def test_scores_stand_with_their_intervals_and_without_where_there_is_none(tmp_p
         ["hair: no", "142", "0.500 (0.400–0.600)", "0.510 (0.400–0.600)", "–"],
     ]
     assert "Groups of fewer than 10 test images" in body and ": hair: yes.\n" in body
+
+
+def test_other_data_sets_stand_beside_the_test_split_where_there_are_some(tmp_path):
+    assert "other data sets" not in card(tmp_path)
+    cells = [Cell("0.812", "0.800–0.820", "−0.100", "−0.120 to −0.080"), Cell("–", "", "", "")]
+    ph2 = DataSet("ph2", 190, ["4 left out by id"], cells)
+    tested = DataSet("test split", 149, [], [Cell("0.912", "", "", "")])
+    _, body = parts(card(tmp_path, external=[tested, ph2]))
+    _, _, *table = rows(body, "On other data sets")
+    assert table == [
+        ["test split", "149", "0.912"],
+        ["ph2", "190, 4 left out by id", "0.812 (0.800–0.820) / −0.100 (−0.120 to −0.080)", "–"],
+    ]
 
 
 def test_it_says_what_data_parameters_settings_and_weights_are(tmp_path):

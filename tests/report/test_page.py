@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from browser import Window
+from lesion.report.external import Cell, DataSet
 from lesion.report.page import Case, write_page
 from lesion.report.page.cases import UNITS, outline
 from lesion.report.page.numbers import BOUNDARY, SCORES, methods
@@ -170,6 +171,19 @@ def test_a_mask_of_another_shape_is_refused_by_name(tmp_path, name):
     with pytest.raises(ValueError, match=rf"ISIC_0003: {name} has shape \(48, 63\); expected"):
         write(tmp_path / "report.html", cases=[wrong])
     assert not list(tmp_path.iterdir())
+
+
+def test_other_data_sets_stand_beside_the_test_split_where_there_are_some(tmp_path, window):
+    cells = [
+        Cell("0.812", "0.800–0.820", "−0.100", "−0.120 to −0.080"),
+        *[Cell("–", "", "", "")] * 2,
+    ]
+    rows = [DataSet(HOSTILE, 1900, ["4 left out by id"], cells)]
+    window.open(write(tmp_path / "report.html", external=rows))
+    table = window.run("return [...document.querySelectorAll('table.methods')].pop().innerText")
+    for said in (HOSTILE, "1,900 · 4 left out by id", "0.800–0.820", "−0.120 to −0.080"):
+        assert said in table
+    assert "other data sets" not in write(tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_two_rows_of_one_score_are_refused(tmp_path):

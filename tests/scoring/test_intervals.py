@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lesion.scoring.intervals import LEAST, means, p_value, ratios
+from lesion.scoring.intervals import LEAST, difference, means, p_value, ratios
 
 
 def frame(**columns: object) -> pd.DataFrame:
@@ -178,3 +178,22 @@ def test_with_groups_intervals_hold_the_true_mean_where_they_would_not_without()
         without.append(means(values))
     assert held(pd.concat(with_groups), 0.8) > 0.9
     assert held(pd.concat(without), 0.8) < 0.85
+
+
+@pytest.mark.parametrize("counts", [(20, 335), (200, 335), (40, 40)])
+def test_intervals_of_a_difference_between_other_images_hold_the_true_one_19_times_in_20(counts):
+    rng = np.random.default_rng(counts[0])
+    one, other = (
+        means(pd.DataFrame(rng.beta(5, shape, (count, 4000))), 0, 1)
+        for count, shape in zip(counts, (1.2, 0.6), strict=True)
+    )
+    found = difference(one, other)
+    assert (found["value"] == one["value"] - other["value"]).all()
+    assert 0.945 < held(found, 5 / 6.2 - 5 / 5.6) < 0.985
+
+
+def test_a_difference_has_no_interval_where_one_side_has_none():
+    few, many = (means(frame(x=np.linspace(0.1, 0.9, count)), 0, 1) for count in (9, 40))
+    for pair in ((few, many), (many, few)):
+        assert difference(*pair)[["low", "high"]].isna().all(axis=None)
+        assert difference(*pair)["value"].notna().all()

@@ -103,11 +103,20 @@ def load_split(folder: Path, split: str) -> tuple[pd.DataFrame, np.ndarray, np.n
 
 def load_index(folder: Path, split: str) -> pd.DataFrame:
     """Id, original height and width, archives and members of each row of a split's arrays."""
+    table = load_indices(folder)
+    return table[table["split"] == split].reset_index(drop=True)
+
+
+def load_indices(folder: Path) -> pd.DataFrame:
+    """The same of all splits.
+
+    Raises:
+        InputError: it is not there.
+    """
     try:
-        table = pd.read_csv(folder / INDEX, dtype={"id": str, "group": str}, keep_default_na=False)
+        return pd.read_csv(folder / INDEX, dtype={"id": str, "group": str}, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"{folder / INDEX}: not found; run `dvc repro`, which makes it") from None
-    return table[table["split"] == split].reset_index(drop=True)
 
 
 def _load(path: Path, dimensions: int) -> np.ndarray:

@@ -53,6 +53,8 @@ def _allowed(kind: object, limits: Sequence[object] = ()) -> str:
     if get_origin(kind) is Annotated:
         kind, *annotations = get_args(kind)
         return _allowed(kind, [limit for field in annotations for limit in field.metadata])
+    if get_origin(kind) is list:
+        return f"a list of {_allowed(get_args(kind)[0]).removeprefix('a ')}s"
     if choices := get_args(kind):
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
     words: dict[object, str] = {

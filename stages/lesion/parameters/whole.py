@@ -6,9 +6,11 @@ It returns nothing, and so decides nothing: that every stage makes it is no reas
 import difflib
 from pathlib import Path
 
+from lesion.parameters.collect import CollectParams
 from lesion.parameters.download import DownloadParams
 from lesion.parameters.encoder import EncoderParams
 from lesion.parameters.evaluate import EvaluateParams
+from lesion.parameters.external import ExternalParams
 from lesion.parameters.model import StageParams, checked
 from lesion.parameters.plot import PlotParams
 from lesion.parameters.preprocess import PreprocessParams
@@ -17,10 +19,12 @@ from lesion.pipeline.errors import InputError
 
 ALL_STAGES: tuple[type[StageParams], ...] = (
     DownloadParams,
+    CollectParams,
     PreprocessParams,
     EncoderParams,
     TrainParams,
     EvaluateParams,
+    ExternalParams,
     PlotParams,
 )
 
@@ -38,6 +42,7 @@ def check(values: dict, path: Path) -> None:
     for model in ALL_STAGES:
         checked(model, values, path)
     _require_fold(values["folds"], values["fold"], path)
+    _require_once(values["external"], path)
 
 
 def _require_fold(folds: int, fold: int, path: Path) -> None:
@@ -46,6 +51,15 @@ def _require_fold(folds: int, fold: int, path: Path) -> None:
     if fold >= max(folds, 1):
         expected = f"below folds, which is {folds}" if folds else "0, as folds is"
         raise InputError(f"{path}: parameter 'fold': found {fold}; expected {expected}")
+
+
+def _require_once(names: list[str], path: Path) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"{path}: parameter 'external': found {name!r} {names.count(name)} times; expected "
+                "each name once"
+            )
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -12,14 +12,17 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from lesion.photos.names import (
     OFFICIAL,
     Layout,
     Listing,
+    Place,
     inner_path,
     join_members,
     require_no_formula,
@@ -81,11 +84,17 @@ class Pair:
     synthetic: bool
 
 
-def find_archives(folder: Path) -> dict[str, SplitArchives]:
+def has_archives(folder: Path) -> bool:
+    """Whether an archive in `folder` has a name that tells its split."""
+    return any(_ARCHIVE_NAME.search(path.name) for path in folder.glob("*.zip"))
+
+
+def find_archives(folder: Path, required: str | None = "train") -> dict[str, SplitArchives]:
     """The archives of each split that `folder` has, told by their names.
 
     Raises:
-        InputError: there are none, or a split has images without masks or the reverse, or two.
+        InputError: there are none, none of the split that is `required`, or a split has images
+            without masks or the reverse, or two.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*.zip")):
@@ -99,7 +108,7 @@ def find_archives(folder: Path) -> dict[str, SplitArchives]:
                     f"{folder}: both {other.name} and {path.name} hold {kind} of one split; "
                     "keep one of them"
                 )
-    if "train" not in found:
+    if not found or (required and required not in found):
         there = sorted(os.listdir(folder)) if folder.exists() else []  # glob hides that it may not
         present = ", ".join(there[:5]) or "nothing"
         raise InputError(
@@ -125,24 +134,44 @@ def find_pairs(splits: dict[str, SplitArchives], layout: Layout = OFFICIAL) -> l
         InputError: an archive is unreadable or empty, an image has no mask or the reverse, or an
             id occurs twice.
     """
-    pairs: dict[str, Pair] = {}
-    for split, archives in splits.items():
-        images, masks = (
+    sides = {
+        split: tuple(
             [Listing(path, member_names(path)) for path in paths]
             for paths in (archives.images, archives.masks)
         )
-        synthetic = {path for path in archives.images if _is_synthetic(path)}
+        for split, archives in splits.items()
+    }
+    images = {path for archives in splits.values() for path in archives.images}
+    synthetic = {path for path in images if is_synthetic(path)}
+    return join_splits(sides, layout, attrgetter("name"), synthetic)
+
+
+def join_splits(
+    sides: Mapping[str, Sequence[Sequence[Listing[Place]]]],
+    layout: Layout,
+    name_of: Callable[[Place], str],
+    synthetic: Collection[Place] = (),
+) -> list[Pair]:
+    """Every pair in the places with the images, and in those with the masks, of each split.
+
+    Pairs name a place as `name_of` does; those in `synthetic` hold drawings.
+
+    Raises:
+        InputError: as `find_pairs`.
+    """
+    pairs: dict[str, Pair] = {}
+    for split, (images, masks) in sides.items():
         for name, (image, mask) in join_members(images, masks, layout).items():
             if name in pairs:
                 raise InputError(
-                    f"{image.place.name}: {name} is in the {pairs[name].split} split too"
+                    f"{name_of(image.place)}: {name} is in the {pairs[name].split} split too"
                 )
             pairs[name] = Pair(
                 id=name,
                 split=split,
-                image_archive=image.place.name,
+                image_archive=name_of(image.place),
                 image=image.name,
-                mask_archive=mask.place.name,
+                mask_archive=name_of(mask.place),
                 mask=mask.name,
                 synthetic=image.place in synthetic,
             )
@@ -201,6 +230,13 @@ def damage(path: Path) -> str | None:
     except (*_DAMAGE, ValueError) as error:
         return f"found no whole zip archive ({error})"
     return f"found member {bad} damaged" if bad else None
+
+
+class Reader(Protocol):
+    """Reads members of archives, or of other places, by their names."""
+
+    def read(self, archive: str, member: str, /) -> bytes:
+        """The content of a member."""
 
 
 class ArchiveReader:
@@ -300,7 +336,8 @@ def _packed_otherwise(member: zipfile.ZipInfo) -> str | None:
     )
 
 
-def _is_synthetic(path: Path) -> bool:
+def is_synthetic(path: Path) -> bool:
+    """Whether an archive holds this project's drawings, as it says itself."""
     mark = SYNTHETIC.encode()
     with _open(path) as archive:
         for member in archive.infolist():

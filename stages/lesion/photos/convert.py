@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lesion.photos.duplicates import small_grey
+from lesion.photos.duplicates import thumbnail
 from lesion.photos.images import Photograph
 from lesion.photos.masks import Mask, Reading, Values, open_mask
 from lesion.photos.placement import Placement, mask_to_square
@@ -23,9 +23,9 @@ class Converted:
 
     `image` is side×side×3 uint8 RGB, `mask` side×side uint8 of 0 and 1, `shape` the photograph's
     (height, width), `lesion_share` of its pixels, `colour` the mean red, green and blue (0 to 255),
-    `small` what near-duplicates are found by (small_grey). `reading` is how the mask was read;
-    `values` and `turn` are what the pair says of that itself, None where it was told, or where
-    there is no question.
+    `thumbnail` what near-duplicates are found by (duplicates.thumbnail). `reading` is how the mask
+    was read; `values` and `turn` are what the pair says of that itself, None where it was told, or
+    where there is no question.
     """
 
     image: np.ndarray
@@ -34,7 +34,7 @@ class Converted:
     placement: Placement
     lesion_share: float
     colour: tuple[float, float, float]
-    small: np.ndarray
+    thumbnail: np.ndarray
     notes: tuple[str, ...]
     reading: Reading
     values: Values | None
@@ -101,7 +101,7 @@ def convert(
         placement=placement,
         lesion_share=mask.lesion / (height * width),
         colour=cv2.mean(square.pixels[placement.target.slices])[:3],
-        small=small_grey(image.pixels, image.shape),
+        thumbnail=thumbnail(image.pixels, image.shape),
         notes=tuple(notes),
         reading=mask.reading,
         values=mask.values,

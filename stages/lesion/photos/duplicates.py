@@ -13,7 +13,7 @@ counts only if the hashes are nearer still, or the pictures, laid over each othe
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -34,14 +34,14 @@ LIGHT = 10.0  # pixels of GRID
 
 
 def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The hash of a photograph of `shape` (height, width): 32 bytes, uint8; see `small_grey`."""
+    """The hash of a photograph of `shape` (height, width): 32 bytes, uint8; see `thumbnail`."""
     import imagehash  # which loads much of SciPy; others need `least_for_hash` alone
 
-    small = Image.fromarray(small_grey(pixels, shape))
+    small = Image.fromarray(thumbnail(pixels, shape))
     return np.packbits(imagehash.phash(small, hash_size=SIDE).hash)
 
 
-def small_grey(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def thumbnail(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """What a photograph's hash is taken from: GRID×GRID uint8, stretched to a square.
 
     `pixels`, H×W×3 uint8 RGB, may be fewer by eighths, down to `least_for_hash`. They are means of
@@ -132,22 +132,24 @@ def near_pairs(hashes: Sequence[np.ndarray], most_bits: int = NEAR) -> NearPairs
     return NearPairs(len(hashes), first[once], second[once], bits[once])
 
 
-def near_pictures(pictures: Sequence[np.ndarray]) -> NearPairs:
+def near_pictures(thumbnails: Sequence[np.ndarray], known: int = 0) -> NearPairs:
     """The near-duplicates among photographs, also mirrored, turned and cropped ones.
 
-    `pictures` are as of `small_grey`. Bits are those between a view of one and the other.
+    Bits are those between a view of one and the other. Pairs of which both are among the first
+    `known` are not looked for.
     """
-    if not len(pictures):
+    if not len(thumbnails):
         return near_pairs([])
-    stack = np.stack(pictures)
+    stack = np.stack(thumbnails)
     blocks = [stack[start : start + BLOCK] for start in range(0, len(stack), BLOCK)]
     hashes = np.concatenate([_hashes(block) for block in blocks])
     near = near_pairs([*hashes])
-    found = dict(zip(zip(near.first, near.second, strict=True), near.bits, strict=True))
+    pairs = zip(near.first, near.second, near.bits, strict=True)
+    found = {(i, j): bits for i, j, bits in pairs if j >= known}
     signs = _signs(hashes)
     for view in VIEWS:
-        views = np.concatenate([_hashes(_seen(block, view)) for block in blocks])
-        for i, j, bits in zip(*_within(_signs(views), signs, NEAR_VIEW), strict=True):
+        views = _signs(np.concatenate([_hashes(_seen(block, view)) for block in blocks]))
+        for i, j, bits in _looked_for(views, signs, known):
             pair = min(i, j), max(i, j)
             if i == j or found.get(pair, NEAR_VIEW + 1) <= bits:
                 continue
@@ -221,6 +223,14 @@ def _within(some: np.ndarray, others: np.ndarray, most_bits: int) -> tuple[np.nd
         first, second = np.nonzero(bits <= most_bits)
         found.append(np.stack([first + start, second, bits[first, second].astype(int)]))
     return tuple(np.concatenate(found, axis=1))
+
+
+def _looked_for(views: np.ndarray, signs: np.ndarray, known: int) -> Iterator[tuple[int, int, int]]:
+    """Which view is near which picture, and in how many bits they differ."""
+    new = _within(views[:known], signs[known:], NEAR_VIEW)
+    yield from zip(new[0], new[1] + known, new[2], strict=True)
+    new = _within(views[known:], signs, NEAR_VIEW)
+    yield from zip(new[0] + known, new[1], new[2], strict=True)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

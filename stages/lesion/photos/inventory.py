@@ -13,7 +13,7 @@ COLUMNS = [
     "split",
     "group",  # of images that belong together, of one patient for instance; empty if unknown
     "state",  # kept, rejected, left out (drop_leaks; of official test images: folds), excluded
-    "reason",  # why it was rejected or excluded
+    "reason",  # why it was rejected or excluded, or left out of another data set
     "height",  # pixels
     "width",
     "lesion_share",  # of the pixels

@@ -151,6 +151,17 @@ class FolderMembers:
             )
 
 
+class PlacesReader:
+    """Reads members of places where they are, by the places' whole paths."""
+
+    def __init__(self, places: Iterable[Members]) -> None:
+        self._places = {str(members.place): members for members in places}
+
+    def read(self, place: str, name: str) -> bytes:
+        """The content of a member."""
+        return self._places[place].read(name)
+
+
 def put(
     split: str,
     images: Sequence[Members],

@@ -67,7 +67,7 @@ def _require_one_meaning(pairs: Sequence[Evidence]) -> None:
                 for pair in (skin, lesion)
             )
             raise InputError(
-                f"raw/{skin.archive}: {said}, so that {what} is skin in one and lesion in the "
+                f"{skin.archive}: {said}, so that {what} is skin in one and lesion in the "
                 "other; expected one meaning; say which values are lesion with lesion_values in "
                 "the data set's entry in datasets.yaml"
             )

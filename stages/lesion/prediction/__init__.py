@@ -1,4 +1,4 @@
 """The trained model as others use it: a photograph's file in, its lesion and measures out.
 
-Imports pipeline, formats, photos, network, scoring.
+Imports console, pipeline, formats, photos, network, scoring.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lesion.formats.header import Header
 from lesion.formats.settings import Settings
 from lesion.formats.splits import SPLITS
 from lesion.pipeline.files import write_bytes
+from lesion.report.external import DataSet
 from lesion.report.page.numbers import ALL, NETWORK, SCORES, SPLIT
 
 CARD_FILE = "README.md"  # as Hugging Face wants it
@@ -54,10 +56,17 @@ class Trained:
     data: dict
 
 
-def write_card(path: Path, trained: Trained, evaluation: dict, scores: pd.DataFrame) -> None:
+def write_card(
+    path: Path,
+    trained: Trained,
+    evaluation: dict,
+    scores: pd.DataFrame,
+    external: Sequence[DataSet] = (),
+) -> None:
     """Writes the card whole or not at all; equal input gives equal bytes.
 
-    `evaluation` is metrics/evaluation.json, `scores` metrics/scores.csv.
+    `evaluation` is metrics/evaluation.json, `scores` metrics/scores.csv; `external` are the test
+    split and other data sets, to compare them.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
@@ -97,6 +106,7 @@ def write_card(path: Path, trained: Trained, evaluation: dict, scores: pd.DataFr
         ],
         few=[group for group in groups if counts[group] < FEWEST],
         fewest=FEWEST,
+        external=external,
         code=_code,
     )
     write_bytes(path, text.encode())

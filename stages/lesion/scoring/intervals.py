@@ -112,6 +112,20 @@ def p_value(differences: pd.DataFrame, groups: Sequence[str] = ()) -> pd.Series:
     return pd.Series(Errors.of(deviations).p(mean), differences.columns)
 
 
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """`value`, `low` and `high` of `one` less `other`, N rows of each with these columns, of images
+    that have nothing to do with each other.
+
+    The interval is made of both rows' own (MOVER: Zou and Donner, 2008, "Construction of confidence
+    limits about effect measures: a general approach", Statistics in Medicine 27, 1693–1702), so
+    that it is as skewed as they are, and counts groups where they do; NaN where one has none.
+    """
+    below = np.hypot(one["value"] - one["low"], other["high"] - other["value"])
+    above = np.hypot(one["high"] - one["value"], other["value"] - other["low"])
+    value = one["value"] - other["value"]
+    return pd.DataFrame({"value": value, "low": value - below, "high": value + above})
+
+
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Where both are 0, 1: there was nothing to find, and nothing was marked."""
     return np.divide(above, below, out=np.ones_like(below), where=below > 0)

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from lesion.photos.archives import ArchiveReader
+from lesion.photos.archives import Reader
 from lesion.photos.masks import Reading, decode_mask
 from lesion.photos.placement import Placement, from_square
 from lesion.pipeline.errors import ImageError
@@ -15,9 +15,7 @@ from lesion.scoring.decision import Decided, Decision
 class Originals:
     """The images of a split by their row in the arrays; threads may share it."""
 
-    def __init__(
-        self, index: pd.DataFrame, archives: ArchiveReader, keep_truth: bool = False
-    ) -> None:
+    def __init__(self, index: pd.DataFrame, archives: Reader, keep_truth: bool = False) -> None:
         """`index` is of the arrays (`lesion.formats.arrays.load_index`).
 
         With `keep_truth` each true mask is decoded once, and kept in some kilobytes, for a split

@@ -20,7 +20,7 @@ from lesion.parameters.reading import load_params
 from lesion.parameters.record import RecordParams
 
 MODEL = Path("model") / WEIGHTS_FILE
-NUMBERS = ("data", "train", "evaluation")  # metrics/*.json
+NUMBERS = ("data", "train", "evaluation", "external")  # metrics/*.json
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ stays quick.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
@@ -16,7 +17,10 @@ from markupsafe import Markup
 from lesion.pipeline.files import write_bytes
 from lesion.report.page.cases import Case, record
 from lesion.report.page.frame import render
-from lesion.report.page.numbers import described, headline, methods, panels
+from lesion.report.page.numbers import HEADLINE, SCORES, described, headline, methods, panels
+
+if TYPE_CHECKING:
+    from lesion.report.external import DataSet
 
 __all__ = ["Case", "write_page"]
 WIDE = 1.9  # width by height from which a figure gets a row of its own
@@ -41,6 +45,7 @@ def write_page(
     scores: pd.DataFrame,
     figures: dict[str, str],
     cases: Iterable[Case],
+    external: Sequence["DataSet"] = (),
 ) -> None:
     """Writes the page whole or, where anything fails, not at all; equal input gives equal bytes.
 
@@ -51,7 +56,7 @@ def write_page(
     what it is compared with) and score, with the columns images, value, low and high. `low` to
     `high` is the 95 % interval, NaN where there is none; `published`, if there is such a column, is
     true of results of others. `cases` are taken one at a time, so that memory holds few images in
-    full size.
+    full size. `external` are the test split and other data sets, to compare them.
 
     Raises:
         ValueError: a score has two rows, a figure is no SVG, or a mask has not its image's shape.
@@ -67,6 +72,8 @@ def write_page(
         headline=headline(scores),
         methods=methods(scores),
         panels=panels(scores),
+        external=external,
+        compared=[SCORES[name] for name in HEADLINE],
         figures=[_drawing(*item, f"figure-{i}") for i, item in enumerate(figures.items(), 1)],
         images=len(entries),
         data=data,
