@@ -67,7 +67,8 @@ def challenge(revision: str | None) -> str:
     better = bool(row["difference"] > 0 and row["seeds_p"] < level(count))
     version = store.register(run, champion=better)
     store.tag(version, tag(images, compared), str(count))
-    chance = f"{row['seeds_low']:+.4f} to {row['seeds_high']:+.4f}, p {row['seeds_p']:.4f}"
+    p = f"p {row['seeds_p']:.4f}" if row["seeds_p"] >= 0.0001 else "p <0.0001"
+    chance = f"{row['seeds_low']:+.4f} to {row['seeds_high']:+.4f}, {p}"
     if pd.isna(row["seeds_p"]):
         chance = "too few for an interval"
     decision = (

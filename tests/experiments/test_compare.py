@@ -136,6 +136,15 @@ def test_siblings_say_what_a_seed_does_and_change_no_mean():
     assert beside[SEEDS].notna().all(axis=None)
 
 
+def test_other_seeds_never_make_surer():
+    rng = np.random.default_rng(5)
+    skewed = rng.beta(5, 0.6, 16)
+    found = scores(compare([per_image([0.1] * 16)], [per_image(skewed.tolist())]))
+    assert (found["seeds_p"] >= found["p"])[list(KNOWN)].all()
+    assert (found["seeds_low"] <= found["low"])[list(KNOWN)].all()
+    assert (found["seeds_high"] >= found["high"])[list(KNOWN)].all()
+
+
 def test_one_sibling_is_too_few_to_say_what_a_seed_does():
     one, more = seeds_of(2)
     found = scores(compare([one], seeds_of(1, seed=1), siblings=([more], [])))
