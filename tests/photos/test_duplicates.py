@@ -186,6 +186,18 @@ def test_pairs_are_those_of_a_count_one_by_one_also_across_blocks(monkeypatch, b
     assert len(near_pairs(hashes, 10).first) < len(expected)
 
 
+def test_pairs_of_two_known_pictures_are_left_out_and_no_others(photographs):
+    one, other = photographs[:2]
+    cropped = other[6:-6, 8:-8]
+    pictures = [one, one[:, ::-1], other, cropped, one[::-1], other, cropped[:, ::-1], one]
+    small = [small_of(picture) for picture in pictures]
+    everything, across = near_pictures(small), near_pictures(small, known=4)
+    new = everything.second >= 4
+    assert 0 < new.sum() < len(new)
+    for name in ("first", "second", "bits"):
+        assert getattr(across, name).tolist() == getattr(everything, name)[new].tolist()
+
+
 def test_no_image_and_one_image_have_no_pairs():
     for count in (0, 1):
         pairs = near_pairs(random_hashes(count))

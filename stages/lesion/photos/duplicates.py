@@ -22,6 +22,8 @@ import numpy as np
 import scipy  # loads its parts where they are used
 from PIL import Image
 
+from lesion.pipeline.parallel import in_order
+
 SIDE = 16  # of the hash, in bits: 16×16
 GRID = 4 * SIDE  # pixels along the picture that it is taken from
 NEAR = 46  # of 256 bits that may differ between near-duplicates
@@ -147,9 +149,13 @@ def near_pictures(thumbnails: Sequence[np.ndarray], known: int = 0) -> NearPairs
     pairs = zip(near.first, near.second, near.bits, strict=True)
     found = {(i, j): bits for i, j, bits in pairs if j >= known}
     signs = _signs(hashes)
-    for view in VIEWS:
-        views = _signs(np.concatenate([_hashes(_seen(block, view)) for block in blocks]))
-        for i, j, bits in _looked_for(views, signs, known):
+
+    def look(view: np.ndarray) -> list[tuple[int, int, int]]:
+        views = np.concatenate([_hashes(_seen(block, view)) for block in blocks])
+        return [*_looked_for(_signs(views), signs, known)]
+
+    for view, near_views in zip(VIEWS, in_order(look, VIEWS), strict=True):
+        for i, j, bits in near_views:
             pair = min(i, j), max(i, j)
             if i == j or found.get(pair, NEAR_VIEW + 1) <= bits:
                 continue
