@@ -5,7 +5,9 @@
     python tools/folds.py NAME NAME …        # these; also branches, tags, commits
 
 Intervals, of 95 %, are over images; spread is the standard deviation between the folds, each of
-which has its own network. In MLflow the folds become children of one run with the pooled scores.
+which has its own network. Where an experiment or the workspace is of the same recipe without folds,
+the scores of its test split stand beside them. In MLflow the folds become children of one run with
+the pooled scores.
 """
 
 import io
@@ -18,13 +20,16 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from lesion.console.cli import PROJECT, in_project, parser
-from lesion.experiments.folds import Pooled, choose, pool, record, with_folds
+from lesion.experiments.folds import Pooled, choose, pool, record, whole, with_folds
 from lesion.experiments.revisions import commit_of, finished, result_at, show
-from lesion.formats.tables import read_table
+from lesion.formats.tables import load_table, read_table
 from lesion.pipeline.errors import InputError
 from lesion.pipeline.files import write_csv
+from lesion.scoring.summary import summarise_network
+from lesion.tracking.result import Result, in_workspace
 
 PER_IMAGE = "metrics/per_image.csv"
+WORKSPACE = "workspace"
 SHOWN = ("dice", "iou", "thresholded_iou", "sensitivity", "specificity", "boundary_f1", "failed")
 
 
@@ -36,11 +41,12 @@ def main() -> None:
     with in_project():
         commits = {name: commit_of(PROJECT, name) for name in given.names}
         results = {name: result_at(PROJECT, commit) for name, commit in commits.items()}
-        results = with_folds(results or finished(PROJECT), given.names)
+        others = finished(PROJECT)
+        results = with_folds(results or others, given.names)
         names = choose(results)
         tables = {fold: per_image(name) for fold, name in names.items()}
         pooled = pool(tables)
-        print(report(pooled, names))
+        print(report(pooled, names, own_split({**others, **workspace()}, results[names[0]])))
         if given.csv:
             write_csv(Path(given.csv), pooled.images)
         try:
@@ -54,20 +60,38 @@ def per_image(name: str) -> pd.DataFrame:
     return read_table(io.StringIO(show(PROJECT, commit_of(PROJECT, name), PER_IMAGE)))
 
 
-def report(pooled: Pooled, names: dict[int, str]) -> str:
+def workspace() -> dict[str, Result]:
+    try:
+        return {WORKSPACE: in_workspace()}
+    except InputError:  # nothing has run here, as in a clone that only pulled experiments
+        return {}
+
+
+def own_split(results: dict[str, Result], fold: Result) -> tuple[str, pd.DataFrame] | None:
+    """The run of the folds' recipe without folds: its name and the scores of its test images."""
+    name = whole(results, fold)
+    if name is None:
+        return None
+    images = load_table("per_image") if name == WORKSPACE else per_image(name)
+    tested = images[images["split"] == "test"]
+    return f"{name}, {len(tested)} test images", summarise_network(tested)
+
+
+def report(
+    pooled: Pooled, names: dict[int, str], own: tuple[str, pd.DataFrame] | None = None
+) -> str:
     """Two tables in Markdown: all images together, and each fold."""
-    lines = [
-        f"{len(pooled.images)} images, each tested on once, in {len(names)} folds",
-        "",
-        "| score | value | 95 % interval | spread between folds |",
-        "|---|---|---|---|",
-    ]
+    heads = ["score", "value", "95 % interval", "spread between folds"]
     scores = pooled.scores.set_index("score")
-    lines += [
-        f"| {name} | {scores.value[name]:.4f} | {interval(scores.low[name], scores.high[name])} "
-        f"| {scores.spread[name]:.4f} |"
-        for name in SHOWN
-    ]
+    cells = {name: [*valued(scores.loc[name]), f"{scores.spread[name]:.4f}"] for name in SHOWN}
+    if own:
+        title, beside = own
+        heads += [title, "95 % interval"]
+        for name, row in beside.set_index("score").loc[[*SHOWN]].iterrows():
+            cells[str(name)] += valued(row)
+    lines = [f"{len(pooled.images)} images, each tested on once, in {len(names)} folds", ""]
+    lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join([name, *row])} |" for name, row in cells.items()]
     lines += ["", "| fold | experiment | images | Dice | IoU | thresholded IoU |"]
     lines += ["|---|---|---|---|---|---|"]
     lines += [
@@ -78,8 +102,10 @@ def report(pooled: Pooled, names: dict[int, str]) -> str:
     return "\n".join(lines)
 
 
-def interval(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"{low:.4f}–{high:.4f}"
+def valued(row: pd.Series) -> list[str]:
+    """Value and interval as cells."""
+    ends = "–" if pd.isna(row["low"]) else f"{row['low']:.4f}–{row['high']:.4f}"
+    return [f"{row['value']:.4f}", ends]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.experiments.folds import choose, pool, with_folds
+from lesion.experiments.folds import choose, pool, whole, with_folds
 from lesion.pipeline.errors import InputError
 from lesion.scoring.boundary import BoundaryScores
 from lesion.scoring.scores import Confusion, ImageScores
@@ -79,3 +79,14 @@ def test_experiments_that_are_no_folds_are_passed_over_unless_they_are_named():
     assert list(with_folds(results, [])) == ["a"]
     with pytest.raises(InputError, match="plain: has no folds"):
         with_folds(results, ["a", "plain"])
+
+
+def test_the_run_of_the_same_recipe_without_folds_stands_beside_them():
+    plain = {"folds": 0, "fold": 0, "lr": 0.1}
+    results = {
+        "fold": result(1),
+        "other": Result({**plain, "lr": 0.2}, "x", {}),
+        "whole": Result(plain, "y", {}),
+    }
+    assert whole(results, result(2)) == "whole"
+    assert whole({"fold": result(0), "other": results["other"]}, result(2)) is None

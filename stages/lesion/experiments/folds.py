@@ -94,6 +94,12 @@ def with_folds(results: Mapping[str, Result], names: Iterable[str]) -> dict[str,
     return {name: results[name] for name in chosen}
 
 
+def whole(results: Mapping[str, Result], fold: Result) -> str | None:
+    """The first of `results` of the folds' recipe and seed on the data set's own split, if any."""
+    recipe = {**fold.params, "folds": 0, "fold": 0}
+    return next((name for name, result in results.items() if result.params == recipe), None)
+
+
 def record(pooled: Pooled, results: Mapping[int, Result]) -> str:
     """Makes the folds' runs in MLflow children of one run, which has the pooled scores; its id.
 
