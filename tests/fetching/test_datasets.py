@@ -93,7 +93,8 @@ def test_what_has_no_address_is_to_be_obtained_by_hand(known: dict[str, Dataset]
         for source in dataset.sources:
             if isinstance(source, Folder):
                 assert source.folder == "."
-                assert f"run with data=data/{name}" in dataset.obtain
+                assert f"train, with data=data/{name}" in dataset.obtain
+                assert f"with external=[{name}]" in dataset.obtain
             elif not dataset.base_url:
                 assert source.archive in dataset.obtain
         assert "https://" in (dataset.obtain or "https://"), name

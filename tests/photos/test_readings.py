@@ -117,7 +117,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    for name in ("params.yaml", "datasets.yaml"):
+    for name in ("params.yaml", "datasets.yaml", "exclude.csv"):
         shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(baseline, "BASELINES", {})  # which take most of the time

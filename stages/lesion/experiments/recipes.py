@@ -53,7 +53,7 @@ def recipe_of(project: Path, revision: str | None) -> tuple[Recipe, int]:
 
 
 def _text(project: Path, commit: str | None, name: str) -> str:
-    return show(project, commit, name) if commit else (project / name).read_text("utf-8")
+    return show(project, commit, name) if commit else (project / name).read_text(encoding="utf-8")
 
 
 @cache  # it takes a while to read, and is asked for more than once
