@@ -1,0 +1,348 @@
+"""This project beside what else one would take, on the same images, split and machine.
+
+    python -m venv .peers && .peers/bin/pip install -r benchmarks/contenders/requirements.txt
+    python benchmarks/peers.py ../shared/isic2018/train-512px runs            # 60 minutes
+    python benchmarks/peers.py FOLDER runs --minutes 45 --seeds 3             # 12 hours
+
+Each contender is a script in contenders/, written as its own documentation says and run in the
+environment .peers. All get the files of one split, and all masks are scored at the original size by
+this project's scorer. Contenders follow each other, seed by seed, each alone with all cores. What
+was finished is not run again: remove the folder `runs` to measure anew.
+
+This project is the preset with that many epochs, by its stages from `download` to `train`: a
+training whose rate falls to its end is not half as good in the middle, so each length is a run of
+its own. Peers train until their time is up, and their weights are scored at marks (30 s, 60 s, …).
+
+seconds      of wall clock from the start of the first process, imports included
+to Dice      for peers in a straight line between the marks around it, for this project the whole
+             time of the shortest run that reached it
+after        the Dice of the last mark, or the longest run, that was over by then, if that was not
+             in the first third of the time
+images/s     of training, loader included, without the first two steps
+peak         most memory of the main process, workers apart
+lines        that a user writes: lines of code of the contender's script
+"""
+
+import argparse
+import ast
+import json
+import re
+import shutil
+import sys
+import time
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from measure import machine, measure, spread, stages_in, table
+from PIL import Image
+from preset_values import preset_values
+
+from lesion.photos.archives import ArchiveReader
+from lesion.scoring.scores import Confusion
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PAGE, PICTURE = Path("benchmarks.md"), Path("images/peers.png")  # in docs/
+PYTHON = ROOT / ".peers" / "bin" / "python"
+MINUTES = (1, 2, 5, 15, 45)
+DICE = (0.80, 0.85, 0.88, 0.89)
+BEFORE = ("download", "preprocess", "baseline", "encoder", "train")
+
+# Name in the table, preset and epochs; the seconds are those of all stages.
+OURS = {
+    "two-minutes, 1 epoch": ("two-minutes", 1),
+    "two-minutes": ("two-minutes", 3),
+    "laptop, 3 epochs": ("laptop", 3),
+    "laptop, 7 epochs": ("laptop", 7),
+    "laptop": ("laptop", 10),
+}
+QUICK = ("two-minutes, 1 epoch", "two-minutes", "laptop, 3 epochs")  # within the hour
+PEERS = {
+    "segmentation-models-pytorch": ("smp_unet.py",),
+    "the same, as an expert": ("smp_unet.py", "--expert"),
+    "MONAI BasicUNet": ("monai_unet.py",),
+    "torchvision LR-ASPP": ("torchvision_lraspp.py",),
+}
+SHARES = {"the usual notebook": ("notebook.py", "--steps", "5"), "nnU-Net": ("nnunet.py",)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [*OURS, *PEERS, *SHARES]
+    parser.add_argument("data", type=Path, help="folder with archives, as in sample/")
+    parser.add_argument("runs", type=Path, help="folder for the results")
+    parser.add_argument("--minutes", type=float, default=6, help="of training, for each peer (6)")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="with the page to fill in")
+    given = parser.parse_args()
+    if not PYTHON.exists():
+        sys.exit(f"no {PYTHON.relative_to(ROOT)}: make it with the first line of --help")
+    chosen = given.only or [name for name in names if name not in OURS or name in QUICK]
+    if given.minutes >= MINUTES[-1] and not given.only:
+        chosen = names
+
+    given.runs.mkdir(exist_ok=True)
+    split = laid_out(given.data, given.runs)
+    for seed in range(given.seeds):
+        for name in chosen:
+            folder = given.runs / f"{name}, seed {seed}"
+            if folder.exists():
+                continue
+            unfinished = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            print(f"{name}, seed {seed}", file=sys.stderr, flush=True)
+            if name in OURS:
+                ours(given.data, unfinished, seed, *OURS[name])
+            else:
+                peer(split, unfinished, seed, given.minutes, *(PEERS | SHARES)[name])
+            unfinished.rename(folder)
+    results = {
+        name: [
+            json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            for folder in sorted(given.runs.glob(f"{name}, seed ?"))
+        ]
+        for name in names
+    }
+    results = {name: runs for name, runs in results.items() if runs}
+    written = report(results)
+    print(written)
+    into_page(written, given.docs / PAGE)
+    draw(results, given.docs / PICTURE)
+
+
+def laid_out(data: Path, runs: Path) -> Path:
+    """The files of each split, as contenders get them; the truth is in masks/ of test/."""
+    split = runs / "split"
+    if split.exists():
+        return split
+    project, unfinished = runs / "base", runs / "split.part"
+    for folder in (project, unfinished):
+        shutil.rmtree(folder, ignore_errors=True)
+    stages_in(project, **preset_values("two-minutes"), data=data.resolve())
+    for stage in ("download", "preprocess"):
+        measure([sys.executable, f"stages/{stage}.py"], project)
+    with ArchiveReader(project / "raw") as archives:
+        for row in pd.read_csv(project / "arrays/index.csv").itertuples():
+            for kind, archive, member in (
+                ("images", row.image_archive, row.image),
+                ("masks", row.mask_archive, row.mask),
+            ):
+                folder = unfinished / row.split / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder / f"{row.id}{Path(member).suffix}"
+                path.write_bytes(archives.read(archive, member))
+    unfinished.rename(split)
+    return split
+
+
+def ours(data: Path, folder: Path, seed: int, preset: str, epochs: int) -> None:
+    """A run of this project's stages, with what it took and scores."""
+    values = preset_values(preset) | {"epochs": epochs, "seed": seed}
+    stages_in(folder, **values, data=data.resolve())
+    started, took = time.monotonic(), {}
+    for stage in (*BEFORE, "evaluate"):
+        script = f"stages/{stage}.py"
+        if stage == "train":
+            script = str(HERE / "contenders" / "timed_training.py")
+        took[stage] = measure(
+            [sys.executable, script, *["steps.json"] * (stage == "train")], folder
+        )
+    first, second, last = json.loads((folder / "steps.json").read_text(encoding="utf-8"))
+    seconds = sum(took[stage].seconds for stage in BEFORE)
+    index = pd.read_csv(folder / "arrays/index.csv")
+    images = epochs * int((index["split"] == "train").sum())
+    masks = folder.parent / "split" / "test" / "masks"
+    result = {
+        "seconds": seconds,
+        "stages": {stage: run.seconds for stage, run in took.items()},
+        "first_step": first - started,
+        "epochs": epochs,
+        "images_per_second": (images - 2 * values["batch_size"]) / (last - second),
+        "peak_mb": max(took[stage].peak_mb for stage in BEFORE),
+        "marks": {f"{seconds:.1f}": score(folder / "predictions" / "test", masks)},
+        "lines": 1,
+        "notes": [],
+    }
+    write(folder, result)
+
+
+def peer(split: Path, folder: Path, seed: int, minutes: float, script: str, *options: str) -> None:
+    """A run of a contender, with what it took and scores."""
+    folder.mkdir()
+    command = [str(PYTHON.absolute()), str(HERE / "contenders" / script), str(split.resolve())]
+    command += [str(folder.resolve()), f"--minutes={minutes}", f"--seed={seed}"]
+    command += [f"--started={time.monotonic()}", *options]
+    measure(command, folder)
+    race = json.loads((folder / "race.json").read_text(encoding="utf-8"))
+    marks = sorted((path for path in folder.iterdir() if path.name.isdigit()), key=by_number)
+    result = race | {
+        "epochs": race["images"] / race["train_images"],
+        "marks": {path.name: score(path, split / "test" / "masks") for path in marks},
+        "lines": lines_of(HERE / "contenders" / script),
+    }
+    write(folder, result)
+
+
+def by_number(path: Path) -> int:
+    return int(path.name)
+
+
+def write(folder: Path, result: dict) -> None:
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def score(predictions: Path, truths: Path) -> dict[str, float]:
+    """Means over all images with a truth, each of which has to be predicted."""
+    found = []
+    for path in sorted(truths.iterdir()):
+        with Image.open(predictions / f"{path.stem}_segmentation.png") as image:
+            predicted = np.asarray(image) > 127
+        with Image.open(path) as image:
+            truth = np.asarray(image.convert("L")) > 127
+        counts = Confusion.between(predicted, truth)
+        found.append((counts.dice, counts.iou, counts.thresholded_iou))
+    means = np.mean(found, axis=0)
+    return dict(zip(("dice", "iou", "thresholded_iou"), means.tolist(), strict=True))
+
+
+def lines_of(script: Path) -> int:
+    """Lines with code on them, without text in quotes that stands by itself."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    lines = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            lines |= {node.lineno}
+        elif isinstance(node, ast.expr):
+            lines |= set(range(node.lineno, node.end_lineno + 1))
+    doc = tree.body[0]
+    return len(lines - set(range(doc.lineno, doc.end_lineno + 1)))
+
+
+def report(results: dict[str, list[dict]]) -> str:
+    """The tables, in Markdown."""
+    curves = curves_of(results)
+    versions = next(run["versions"] for name in results for run in results[name] if name in PEERS)
+    lines = [
+        f"{machine(['torch', 'torchvision'])}; "
+        + ", ".join(f"{package} {version}" for package, version in versions.items()),
+        "",
+        table([row_of_scores(name, runs) for name, runs in curves.items()]),
+        "",
+        table([row_of_rates(name, runs) for name, runs in results.items()]),
+    ]
+    notes = [f"- {name}: {note}" for name, runs in results.items() for note in runs[0]["notes"]]
+    return "\n".join([*lines, *[""] * bool(notes), *notes])
+
+
+Curve = list[tuple[float, float]]  # seconds and Dice, in the order of time
+
+
+def curves_of(results: dict[str, list[dict]]) -> dict[str, list[Curve]]:
+    """Of each learner a curve a seed; this project's runs of a seed are the points of one."""
+    own = [results[name] for name in OURS if name in results]
+    seeds = zip(*own, strict=False)
+    curves = {"this project": [[*chain.from_iterable(map(curve, runs))] for runs in seeds]}
+    curves |= {name: [curve(run) for run in results[name]] for name in PEERS if name in results}
+    return {name: [sorted(one) for one in found] for name, found in curves.items() if found}
+
+
+def curve(run: dict) -> Curve:
+    return [(float(mark), scores["dice"]) for mark, scores in run["marks"].items()]
+
+
+def row_of_scores(name: str, curves: list[Curve]) -> dict[str, str]:
+    reached = {
+        f"to {dice:.2f}, s": [seconds_to(one, dice, name != "this project") for one in curves]
+        for dice in DICE
+    }
+    scored = {
+        f"after {minutes} min": [after(one, minutes) for one in curves] for minutes in MINUTES
+    }
+    return (
+        {"": name}
+        | {title: cell(values, 0) for title, values in reached.items()}
+        | {title: cell(values, 4) for title, values in scored.items()}
+    )
+
+
+def seconds_to(points: Curve, dice: float, between: bool) -> float | None:
+    """Until the Dice was reached, `between` marks in a straight line; None if it never was."""
+    for (before, low), (mark, high) in pairwise([(0.0, 0.0), *points]):
+        if high >= dice:
+            if between and before:
+                return before + (mark - before) * (dice - low) / (high - low)
+            return mark
+    return None
+
+
+def after(points: Curve, minutes: float) -> float | None:
+    """The last Dice that was there by then, give or take; None where none was, or long before."""
+    # Weights are kept after the step in which their time came.
+    there = [(mark, dice) for mark, dice in points if mark <= 60 * minutes * 1.05]
+    return there[-1][1] if there and there[-1][0] > 60 * minutes / 3 else None
+
+
+def cell(values: list[float | None], digits: int) -> str:
+    """A dash where a seed has none."""
+    numbers = [value for value in values if value is not None]
+    return spread(numbers, digits) if len(numbers) == len(values) else "–"
+
+
+def row_of_rates(name: str, runs: list[dict]) -> dict[str, str]:
+    def of(key: str, digits: int, scale: float = 1) -> str:
+        return cell([run[key] * scale if key in run else None for run in runs], digits)
+
+    slow = runs[0].get("images_per_second", 0) < 1
+
+    return {
+        "": name,
+        "minutes": of("seconds", 1, 1 / 60),
+        "epochs": of("epochs", 2),
+        "Dice": cell([max(curve(run))[1] if run["marks"] else None for run in runs], 4),
+        "first step, s": of("first_step", 1),
+        "training, images/s": of("images_per_second", 2 if slow else 1),
+        "peak MB": of("peak_mb", 0),
+        "lines": str(runs[0]["lines"]),
+    }
+
+
+def into_page(written: str, page: Path) -> None:
+    """Puts the tables between the page's two marks."""
+    text = page.read_text(encoding="utf-8")
+    block = re.compile(r"(?<=<!-- peers -->\n).*(?=<!-- end of peers -->)", re.DOTALL)
+    page.write_text(block.sub(lambda _: f"\n{written}\n\n", text), encoding="utf-8")
+
+
+def draw(results: dict[str, list[dict]], picture: Path) -> None:
+    """Dice by wall clock, a line a run, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
+    for number, (name, curves) in enumerate(curves_of(results).items()):
+        for points in curves:
+            style = {"marker": "o", "linewidth": 2} if number == 0 else {"marker": "."}
+            label = name if points is curves[0] else None
+            axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label, **style)
+    ticks = [30, 60, 120, 300, 900, 2700]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{s} s" if s < 60 else f"{s // 60} min" for s in ticks], minor=False)
+    axes.minorticks_off()
+    axes.set(ylim=(0.5, 0.93), xlabel="wall clock from the start", ylabel="Dice of the test images")
+    axes.set_title("Dice by time, images on disk to weights", loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(picture)
+
+
+if __name__ == "__main__":
+    main()
