@@ -2,7 +2,7 @@
 
     python -m venv .peers && .peers/bin/pip install -r benchmarks/contenders/requirements.txt
     python benchmarks/peers.py ../shared/isic2018/train-512px runs            # 60 minutes
-    python benchmarks/peers.py FOLDER runs --minutes 45 --seeds 3             # 12 hours
+    python benchmarks/peers.py FOLDER runs --minutes 45 --seeds 3             # some 13 hours
 
 Each contender is a script in contenders/, written as its own documentation says and run in the
 environment .peers. All get the files of one split, and all masks are scored at the original size by

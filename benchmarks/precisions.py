@@ -56,9 +56,10 @@ def speeds(given: argparse.Namespace) -> list[dict]:
                 options = ["--precision", precision, "--threads", str(given.threads)]
                 options += ["--presets", name, "--steps", str(given.steps)]
                 measured.append(float(of_process(options)))
-                print(f"{name} {precision}: {measured[-1]:.1f}", file=sys.stderr)
+                print(f"{name} {precision}: {measured[-1]:.2f}", file=sys.stderr)
         gain = median(rates["auto"]) / median(rates["float32"])
-        row = {precision: spread(measured, 1) for precision, measured in rates.items()}
+        digits = 1 if median(rates["float32"]) > 1 else 2
+        row = {precision: spread(measured, digits) for precision, measured in rates.items()}
         rows.append({"images/s": name, **row, "auto : float32": f"{gain:.2f}"})
     return rows
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-MARKS = (30, 60, 90, 120, 180, 300, 450, 600, 900, 1350, 1800, 2700)  # seconds
+MARKS = (30, 60, 120, 180, 300, 450, 600, 900, 1350, 1800, 2700)  # seconds
 WARM_UP = 2  # steps that the rate leaves out
 
 PACKAGES = ("segmentation_models_pytorch", "monai", "nnunetv2")
