@@ -1,13 +1,13 @@
 """This project beside what else one would take, on the same images, split and machine.
 
-    python -m venv .peers && .peers/bin/pip install -r benchmarks/contenders/requirements.txt
     python benchmarks/peers.py ../shared/isic2018/train-512px runs            # 60 minutes
     python benchmarks/peers.py FOLDER runs --minutes 45 --seeds 3             # some 13 hours
 
 Each contender is a script in contenders/, written as its own documentation says and run in the
-environment .peers. All get the files of one split, and all masks are scored at the original size by
-this project's scorer. Contenders follow each other, seed by seed, each alone with all cores. What
-was finished is not run again: remove the folder `runs` to measure anew.
+environment .peers, which is made where there is none (6 GB). All get the files of one split, and
+all masks are scored at the original size by this project's scorer. Contenders follow each other,
+seed by seed, each alone with all cores. What was finished is not run again: remove the folder
+`runs` to measure anew.
 
 This project is the preset with that many epochs, by its stages from `download` to `train`: a
 training whose rate falls to its end is not half as good in the middle, so each length is a run of
@@ -28,8 +28,10 @@ import ast
 import json
 import re
 import shutil
+import subprocess
 import sys
 import time
+import venv
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -45,7 +47,8 @@ from lesion.scoring.scores import Confusion
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PAGE, PICTURE = Path("benchmarks.md"), Path("images/peers.png")  # in docs/
-PYTHON = ROOT / ".peers" / "bin" / "python"
+PEERS_FOLDER, REQUIREMENTS = ROOT / ".peers", HERE / "contenders" / "requirements.txt"
+PYTHON = PEERS_FOLDER / "bin" / "python"
 MINUTES = (1, 2, 5, 15, 45)
 DICE = (0.80, 0.85, 0.88, 0.89)
 BEFORE = ("download", "preprocess", "baseline", "encoder", "train")
@@ -80,8 +83,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="with the page to fill in")
     given = parser.parse_args()
-    if not PYTHON.exists():
-        sys.exit(f"no {PYTHON.relative_to(ROOT)}: make it with the first line of --help")
+    make_environment()
     chosen = given.only or [name for name in names if name not in OURS or name in QUICK]
     if given.minutes >= MINUTES[-1] and not given.only:
         chosen = names
@@ -113,6 +115,19 @@ def main() -> None:
     print(written)
     into_page(written, given.docs / PAGE)
     draw(results, given.docs / PICTURE)
+
+
+def make_environment() -> None:
+    """An environment of the contenders' own, made whole or not at all."""
+    if PEERS_FOLDER.exists():
+        return
+    print(f"installing {REQUIREMENTS.name} into {PEERS_FOLDER.name}", file=sys.stderr)
+    try:
+        venv.create(PEERS_FOLDER, with_pip=True)
+        subprocess.run([PYTHON, "-m", "pip", "install", "-q", "-r", REQUIREMENTS], check=True)
+    except BaseException:
+        shutil.rmtree(PEERS_FOLDER, ignore_errors=True)
+        raise
 
 
 def laid_out(data: Path, runs: Path) -> Path:
@@ -179,17 +194,13 @@ def peer(split: Path, folder: Path, seed: int, minutes: float, script: str, *opt
     command += [f"--started={time.monotonic()}", *options]
     measure(command, folder)
     race = json.loads((folder / "race.json").read_text(encoding="utf-8"))
-    marks = sorted((path for path in folder.iterdir() if path.name.isdigit()), key=by_number)
+    marks = [path for path in folder.iterdir() if path.name.isdigit()]
     result = race | {
         "epochs": race["images"] / race["train_images"],
         "marks": {path.name: score(path, split / "test" / "masks") for path in marks},
         "lines": lines_of(HERE / "contenders" / script),
     }
     write(folder, result)
-
-
-def by_number(path: Path) -> int:
-    return int(path.name)
 
 
 def write(folder: Path, result: dict) -> None:
@@ -228,7 +239,9 @@ def lines_of(script: Path) -> int:
 def report(results: dict[str, list[dict]]) -> str:
     """The tables, in Markdown."""
     curves = curves_of(results)
-    versions = next(run["versions"] for name in results for run in results[name] if name in PEERS)
+    versions = {}
+    for name in results.keys() - OURS.keys():
+        versions |= results[name][0]["versions"]
     lines = [
         f"{machine(['torch', 'torchvision'])}; "
         + ", ".join(f"{package} {version}" for package, version in versions.items()),

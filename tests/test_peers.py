@@ -125,7 +125,7 @@ def test_tables_go_between_the_pages_marks_and_nowhere_else(peers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / ".peers").exists(), reason="wants .peers: peers.py --help")
+@pytest.mark.skipif(not (ROOT / ".peers").exists(), reason="wants .peers, which peers.py makes")
 @pytest.mark.skipif(not SHARED.exists(), reason="wants the encoder's weights in ../shared")
 def test_every_contender_runs_from_files_to_a_table(tmp_path):
     docs = tmp_path / "docs"
