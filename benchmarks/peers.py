@@ -9,8 +9,8 @@ all masks are scored at the original size by this project's scorer. Contenders f
 seed by seed, each alone with all cores. What was finished is not run again: remove the folder
 `runs` to measure anew.
 
-This project is the preset with that many epochs, by its stages from `download` to `train`: a
-training whose rate falls to its end is not half as good in the middle, so each length is a run of
+This project is the preset with that many epochs, by its stages download, preprocess, encoder and
+train: a training whose rate falls to its end is not half as good in the middle, so each length is a run of
 its own. Peers train until their time is up, and their weights are scored at marks (30 s, 60 s, …).
 
 seconds      of wall clock from the start of the first process, imports included
@@ -51,7 +51,7 @@ PEERS_FOLDER, REQUIREMENTS = ROOT / ".peers", HERE / "contenders" / "requirement
 PYTHON = PEERS_FOLDER / "bin" / "python"
 MINUTES = (1, 2, 5, 15, 45)
 DICE = (0.80, 0.85, 0.88, 0.89)
-BEFORE = ("download", "preprocess", "baseline", "encoder", "train")
+STAGES = ("download", "preprocess", "encoder", "train")  # all that a network needs
 
 # Name in the table, preset and epochs; the seconds are those of all stages.
 OURS = {
@@ -160,7 +160,7 @@ def ours(data: Path, folder: Path, seed: int, preset: str, epochs: int) -> None:
     values = preset_values(preset) | {"epochs": epochs, "seed": seed}
     stages_in(folder, **values, data=data.resolve())
     started, took = time.monotonic(), {}
-    for stage in (*BEFORE, "evaluate"):
+    for stage in (*STAGES, "baseline", "evaluate"):
         script = f"stages/{stage}.py"
         if stage == "train":
             script = str(HERE / "contenders" / "timed_training.py")
@@ -168,7 +168,7 @@ def ours(data: Path, folder: Path, seed: int, preset: str, epochs: int) -> None:
             [sys.executable, script, *["steps.json"] * (stage == "train")], folder
         )
     first, second, last = json.loads((folder / "steps.json").read_text(encoding="utf-8"))
-    seconds = sum(took[stage].seconds for stage in BEFORE)
+    seconds = sum(took[stage].seconds for stage in STAGES)
     index = pd.read_csv(folder / "arrays/index.csv")
     images = epochs * int((index["split"] == "train").sum())
     masks = folder.parent / "split" / "test" / "masks"
@@ -178,7 +178,7 @@ def ours(data: Path, folder: Path, seed: int, preset: str, epochs: int) -> None:
         "first_step": first - started,
         "epochs": epochs,
         "images_per_second": (images - 2 * values["batch_size"]) / (last - second),
-        "peak_mb": max(took[stage].peak_mb for stage in BEFORE),
+        "peak_mb": max(took[stage].peak_mb for stage in STAGES),
         "marks": {f"{seconds:.1f}": score(folder / "predictions" / "test", masks)},
         "lines": 1,
         "notes": [],
