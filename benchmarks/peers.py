@@ -10,8 +10,9 @@ seed by seed, each alone with all cores. What was finished is not run again: rem
 `runs` to measure anew.
 
 This project is the preset with that many epochs, by its stages download, preprocess, encoder and
-train: a training whose rate falls to its end is not half as good in the middle, so each length is a run of
-its own. Peers train until their time is up, and their weights are scored at marks (30 s, 60 s, …).
+train: a training whose rate falls to its end is not half as good in the middle, so each length is
+a run of its own. Peers train until their time is up, and their weights are scored at marks (30 s,
+60 s, …).
 
 seconds      of wall clock from the start of the first process, imports included
 to Dice      for peers in a straight line between the marks around it, for this project the whole
