@@ -17,8 +17,8 @@ a run of its own. Peers train until their time is up, and their weights are scor
 seconds      of wall clock from the start of the first process, imports included
 to Dice      for peers in a straight line between the marks around it, for this project the whole
              time of the shortest run that reached it
-after        the Dice of the last mark, or the longest run, that was over by then, if that was not
-             in the first third of the time
+after        the Dice of the last mark, or the longest run, that was over by then, if it took 0.4 of
+             the time at least
 images/s     of training, loader included, without the first two steps
 peak         most memory of the main process, workers apart
 lines        that a user writes: lines of code of the contender's script
@@ -301,7 +301,7 @@ def after(points: Curve, minutes: float) -> float | None:
     """The last Dice that was there by then, give or take; None where none was, or long before."""
     # Weights are kept after the step in which their time came.
     there = [(mark, dice) for mark, dice in points if mark <= 60 * minutes * 1.05]
-    return there[-1][1] if there and there[-1][0] > 60 * minutes / 3 else None
+    return there[-1][1] if there and there[-1][0] > 60 * minutes * 0.4 else None
 
 
 def cell(values: list[float | None], digits: int) -> str:
