@@ -41,7 +41,7 @@ class Race:
         parser.add_argument("folder", type=Path, help="with train/, validation/ and test/")
         parser.add_argument("out", type=Path, help="an empty folder")
         parser.add_argument("--minutes", type=float, default=45)
-        parser.add_argument("--steps", type=int, default=10**9, help="to end after so many")
+        parser.add_argument("--steps", type=int, help="to end after so many, and predict nothing")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--started", type=float, default=time.monotonic())
         parser.add_argument("--expert", action="store_true")
@@ -52,8 +52,10 @@ class Race:
         self.measured: dict[str, object] = {}
         self._steps = self._images = 0
         self._warm: tuple[float, int] | None = None
-        end = 60 * self.given.minutes
-        self._marks = [*(mark for mark in MARKS if mark < end), end]
+        self._end = 60 * self.given.minutes
+        self._marks = [*(mark for mark in MARKS if mark < self._end), self._end]
+        if self.given.steps:
+            self._marks = []  # only its speed is asked for
         self._kept: dict[int, Path] = {}
         torch.manual_seed(self.given.seed)
         np.random.seed(self.given.seed)
@@ -73,12 +75,12 @@ class Race:
             self.measured["first_step"] = now
         if self._steps == WARM_UP:
             self._warm = (now, self._images)
-        if now >= self._marks[0]:
+        if self._marks and now >= self._marks[0]:
             second = round(now)
             self._kept[second] = self.given.out / f"weights-{second}.pt"
             torch.save(model.state_dict(), self._kept[second])
             self._marks = [mark for mark in self._marks if mark > now]
-        return bool(self._marks) and self._steps < self.given.steps
+        return now < self._end and self._steps != self.given.steps
 
     def seconds(self) -> float:
         """Since the start of the process."""
