@@ -18,7 +18,7 @@ seconds      of wall clock from the start of the first process, imports included
 to Dice      for peers in a straight line between the marks around it, for this project the whole
              time of the shortest run that reached it
 after        the Dice of the last mark, or the longest run, that was over by then, if it took 0.4 of
-             the time at least
+             the time at least, a peer's 0.75 of it
 images/s     of training, loader included, without the first two steps
 peak         most memory of the main process, workers apart
 lines        that a user writes: lines of code of the contender's script
@@ -277,8 +277,11 @@ def row_of_scores(name: str, curves: list[Curve]) -> dict[str, str]:
         f"to {dice:.2f}, s": [seconds_to(one, dice, name != "this project") for one in curves]
         for dice in DICE
     }
+    # A training that was broken off long before says nothing of what it would have become.
+    least = 0.4 if name == "this project" else 0.75
     scored = {
-        f"after {minutes} min": [after(one, minutes) for one in curves] for minutes in MINUTES
+        f"after {minutes} min": [after(one, minutes, least) for one in curves]
+        for minutes in MINUTES
     }
     return (
         {"": name}
@@ -297,11 +300,11 @@ def seconds_to(points: Curve, dice: float, between: bool) -> float | None:
     return None
 
 
-def after(points: Curve, minutes: float) -> float | None:
-    """The last Dice that was there by then, give or take; None where none was, or long before."""
+def after(points: Curve, minutes: float, least: float) -> float | None:
+    """The last Dice that was there by then, give or take; None without one of `least` the time."""
     # Weights are kept after the step in which their time came.
     there = [(mark, dice) for mark, dice in points if mark <= 60 * minutes * 1.05]
-    return there[-1][1] if there and there[-1][0] > 60 * minutes * 0.4 else None
+    return there[-1][1] if there and there[-1][0] > 60 * minutes * least else None
 
 
 def cell(values: list[float | None], digits: int) -> str:
