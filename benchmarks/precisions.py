@@ -23,7 +23,7 @@ from preset_values import PRESETS, preset_values
 
 FILE = Path(__file__).resolve()
 PRECISIONS = ("portable", "float32", "auto")
-WARM_UP = 2
+WARM_UP = 2  # steps before those that count
 
 
 def main() -> None:
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5, help="in a round")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="steps before (2)")
     parser.add_argument("--precision", help=argparse.SUPPRESS)  # of this process
     given = parser.parse_args()
     if given.precision:
@@ -55,6 +56,7 @@ def speeds(given: argparse.Namespace) -> list[dict]:
             for precision, measured in rates.items():
                 options = ["--precision", precision, "--threads", str(given.threads)]
                 options += ["--presets", name, "--steps", str(given.steps)]
+                options += ["--warm-up", str(given.warm_up)]
                 measured.append(float(of_process(options)))
                 print(f"{name} {precision}: {measured[-1]:.2f}", file=sys.stderr)
         gain = median(rates["auto"]) / median(rates["float32"])
@@ -73,8 +75,9 @@ def of_process(options: list[str]) -> str:
 
 def rate(given: argparse.Namespace) -> float:
     """Images a second of the preset's training in this process, by the median step."""
-    trainer = trainer_of(given.presets[0], given.precision, given.threads, given.steps)
-    for _ in range(WARM_UP):
+    steps = given.warm_up + given.steps
+    trainer = trainer_of(given.presets[0], given.precision, given.threads, steps)
+    for _ in range(given.warm_up):
         trainer.advance()
     seconds = []
     for _ in range(given.steps):
@@ -96,7 +99,7 @@ def trainer_of(preset: str, precision: str, threads: int, steps: int = 1) -> Any
     knobs = SimpleNamespace(**read_params(FILE.parents[1] / PARAMS_FILE))
     vars(knobs).update(preset_values(preset), precision=precision)
     # More batches than steps: no epoch ends, and nothing is validated.
-    count, side = knobs.batch_size * (WARM_UP + steps + 1), knobs.image_size
+    count, side = knobs.batch_size * (steps + 1), knobs.image_size
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     split = Split(images, images[..., 0] % 2, [str(number) for number in range(count)])
     return Trainer(knobs, split, split, device)
