@@ -91,16 +91,16 @@ def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[],
     ]
 
 
-def put_raw(project: Path, folders: list[Path], count: int) -> None:
-    """Leaves `count` pairs in the project's raw/, by way of data/ and the stage download.
+def put_raw(project: Path, folders: list[Path], count: int, data: str = "data") -> None:
+    """Leaves `count` pairs in the project's raw/, by way of `data` and the stage download.
 
     The pairs of `folders` follow each other under new ids; after the last comes the first again.
     Members are copied as they are, one in memory at a time. Nothing lies on the disk twice: raw/
-    has links to data/.
+    has links to `data`.
     """
-    for name in ("data", "raw", "arrays"):
+    for name in (data, "raw", "arrays"):
         shutil.rmtree(project / name, ignore_errors=True)
-    (project / "data").mkdir()
+    (project / data).mkdir()
     pairs = [pair for folder in folders for pair in training_pairs(folder)]
     for stem, kind, suffix in (
         ("ISIC2018_Task1-2_Training_Input", 0, ".jpg"),
@@ -110,7 +110,7 @@ def put_raw(project: Path, folders: list[Path], count: int) -> None:
             (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]())
             for i, pair in enumerate(islice(cycle(pairs), count))
         )
-        archive = project / "data" / f"{stem}.zip"
+        archive = project / data / f"{stem}.zip"
         pack(archive, members)
         archive.chmod(0o444)  # is linked then, not copied
     run(project, sys.executable, "stages/download.py")

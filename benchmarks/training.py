@@ -12,9 +12,10 @@ theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cro
 expert     theirs in channels-last, and in bfloat16 where the processor has instructions for it
 outside    share of our step's time outside forward (with the loss), backward and optimiser: batch,
            augmentation, normalisation, gradient clipping, weight averaging, scores
-peak       products of large float32 matrices that torch does on this processor, and of bfloat16
-           ones where it has instructions for them; a step's own operations are counted by
-           torch.utils.flop_counter
+floor      what convolutions and matrix products alone would take, at the rate of products of large
+           matrices in the same precision (operations are counted by torch.utils.flop_counter), and
+           what moving would alone: all that each operation reads and writes, at the rate of copying
+           a large tensor; fused operations and caches can go below the second
 """
 
 import argparse
@@ -22,10 +23,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 from measure import machine, spread, table
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import lesion.training.trainer
@@ -68,14 +72,51 @@ def main() -> None:
     print(f"\n{given.encoder}, {given.image_size} pixels, batches of {given.batch_size}\n")
     print(table([row(name, rates) for name in rates]))
     print(f"\noutside forward, backward and optimiser: {outside(trainer, device):.1%} of a step")
-    step_flops = operations(trainer)
-    for kind in [torch.float32] + [torch.bfloat16] * (bfloat16_unit(device) != "none"):
-        peak = matrix_rate(kind, device)
-        reached = step_flops / median(seconds["ours"])
-        print(
-            f"{kind}: {peak / 1e9:.0f} GFLOP/s in matrix products; a step reaches "
-            f"{reached / 1e9:.0f}, {reached / peak:.0%} of it"
-        )
+    kinds = {name: precision_of(name, given, device) for name in contenders}
+    products = {kind: matrix_rate(kind, device) for kind in set(kinds.values())}
+    copying = copy_rate(device)
+    found = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {kind}" for kind, rate in products.items())
+    print(f"matrix products: {found}; copying: {copying / 1e9:.1f} GB/s\n")
+    images = given.batch_size
+    rows = [
+        floors(name, step, median(seconds[name]), images, products[kinds[name]], copying)
+        for name, step in contenders.items()
+    ]
+    print(table(rows))
+
+
+def precision_of(name: str, given: argparse.Namespace, device: torch.device) -> torch.dtype:
+    """In which a contender multiplies matrices."""
+    half = {"ours": given.precision in ("auto", "bfloat16"), "expert": True}
+    if half.get(name.split(",")[0]) and bfloat16_unit(device) != "none":
+        return torch.bfloat16
+    return torch.float32
+
+
+def floors(
+    name: str,
+    step: Callable[[], object],
+    seconds: float,
+    images: int,
+    products: float,
+    copying: float,
+) -> dict[str, str]:
+    """What a contender's image takes, and what its arithmetic and its bytes alone would.
+
+    A step is of `images` and took `seconds`; `products` are operations a second, `copying` bytes.
+    """
+    with FlopCounterMode(display=False) as operations, Traffic() as traffic:
+        step()
+    arithmetic, moving = operations.get_total_flops() / products, traffic.bytes / copying
+    return {
+        "": name,
+        "ms an image": f"{1000 * seconds / images:.1f}",
+        "GFLOP": f"{operations.get_total_flops() / images / 1e9:.2f}",
+        "arithmetic alone, ms": f"{1000 * arithmetic / images:.1f}",
+        "share": f"{arithmetic / seconds:.0%}",
+        "MB": f"{traffic.bytes / images / 1e6:.0f}",
+        "moving alone, ms": f"{1000 * moving / images:.1f}",
+    }
 
 
 def row(name: str, rates: dict[str, list[float]]) -> dict[str, str]:
@@ -217,17 +258,34 @@ def outside(trainer: Trainer, device: torch.device, steps: int = 9) -> float:
     return median(shares)
 
 
-def operations(trainer: Trainer) -> int:
-    """Floating-point operations of a step's convolutions and matrix products."""
-    with FlopCounterMode(display=False) as counter:
-        trainer.advance()
-    return counter.get_total_flops()
+class Traffic(TorchDispatchMode):
+    """Counts the bytes of what operations read and write, views apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
+    ) -> object:
+        result = function(*given, **(named or {}))
+        if not function.is_view:
+            values = tree_leaves((given, named, result))
+            self.bytes += sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
+        return result
 
 
 def matrix_rate(kind: torch.dtype, device: torch.device, side: int = 1024) -> float:
     """Operations a second in products of square matrices."""
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
     return 2 * side**3 / min(timed(lambda: a @ b, 3, device) for _ in range(3))
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes a second that are read and written."""
+    source = torch.ones(2**26, device=device)  # 256 MB
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / min(timed(lambda: target.copy_(source), 3, device) for _ in range(3))
 
 
 def finish(device: torch.device) -> None:

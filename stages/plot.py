@@ -50,6 +50,7 @@ from lesion.report.figures import (
     score_distribution,
     to_svg,
 )
+from lesion.report.gallery import left_out, selected
 from lesion.report.page import Case, write_page
 from lesion.report.pictures import Picture, read_picture
 from lesion.report.published import published
@@ -117,8 +118,9 @@ def main() -> None:
             facts=facts(header, evaluation),
             scores=on_page(scores, synthetic),
             figures={title: to_svg(figure) for title, (_, figure) in figures.items()},
-            cases=gallery(cases, read),
+            cases=gallery(selected(cases), read),
             external=external,
+            left_out=left_out(cases),
         )
 
     trained = Trained(
@@ -189,7 +191,7 @@ def caption(row: Any) -> str:
 
 
 def gallery(cases: pd.DataFrame, read: Callable[..., Picture]) -> Iterator[Case]:
-    """The images of both splits, the test images first."""
+    """The images, the test images first."""
 
     def case(row: Any) -> Case:
         scores = {name: getattr(row, name) for name in SHOWN}

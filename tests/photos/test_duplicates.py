@@ -172,9 +172,7 @@ def random_hashes(count: int, flips: int = 60) -> list[np.ndarray]:
     return hashes
 
 
-@pytest.mark.parametrize("block", [1, 7, 40, 41, 1024])
-def test_pairs_are_those_of_a_count_one_by_one_also_across_blocks(monkeypatch, block):
-    monkeypatch.setattr(duplicates, "BLOCK", block)
+def test_pairs_are_those_of_a_count_one_by_one():
     hashes = random_hashes(40)
     expected = {(i, j): differing_bits(hashes[i], hashes[j]) for i, j in combinations(range(40), 2)}
     assert NEAR in expected.values() and NEAR + 1 in expected.values()
@@ -206,6 +204,18 @@ def test_no_image_and_one_image_have_no_pairs():
         twin, bits = pairs.twins(np.array(["train"] * count))
         assert twin.tolist() == bits.tolist() == [-1] * count
     assert near_pictures([]).count == 0
+
+
+@pytest.mark.parametrize("block", [1, 3, 8, 9])
+def test_how_many_pictures_are_turned_at_a_time_changes_nothing(monkeypatch, photographs, block):
+    one, other = photographs[:2]
+    views = [one, one[:, ::-1], other, other[6:-6, 8:-8], one[::-1], other, other[::-1], one]
+    small = [small_of(picture) for picture in views]
+    at_once = near_pictures(small)
+    monkeypatch.setattr(duplicates, "BLOCK", block)
+    in_parts = near_pictures(small)
+    for name in ("first", "second", "bits"):
+        assert getattr(in_parts, name).tolist() == getattr(at_once, name).tolist() != []
 
 
 def pairs_of(count: int, *pairs: tuple[int, int, int]) -> NearPairs:

@@ -13,11 +13,12 @@ counts only if the hashes are nearer still, or the pictures, laid over each othe
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
 import cv2
+import faiss
 import numpy as np
 import scipy  # loads its parts where they are used
 from PIL import Image
@@ -29,7 +30,7 @@ GRID = 4 * SIDE  # pixels along the picture that it is taken from
 NEAR = 46  # of 256 bits that may differ between near-duplicates
 NEAR_VIEW = 50  # of those that may differ between a view and a picture, to look at the two
 SURE = 32  # of those, from which on a second look is not needed
-BLOCK = 256  # rows of the matrix of distances that are in memory at a time
+BLOCK = 256  # pictures that are in memory as float32 at a time
 SAME = 0.98  # correlation of two pictures laid over each other; different lesions: up to 0.976
 FARTHEST = np.array([[0.1, 0.1, 6], [0.1, 0.1, 6]])  # as shares and pixels, to lay one over another
 LIGHT = 10.0  # pixels of GRID
@@ -128,10 +129,8 @@ def near_pairs(hashes: Sequence[np.ndarray], most_bits: int = NEAR) -> NearPairs
     """
     if not len(hashes):
         return NearPairs(0, *np.empty((3, 0), int))
-    signs = _signs(np.stack(hashes))
-    first, second, bits = _within(signs, signs, most_bits)
-    once = first < second
-    return NearPairs(len(hashes), first[once], second[once], bits[once])
+    stack = np.stack(hashes)
+    return _as_pairs(len(stack), _unordered(_looked_for(stack, stack, most_bits)))
 
 
 def near_pictures(thumbnails: Sequence[np.ndarray], known: int = 0) -> NearPairs:
@@ -145,24 +144,31 @@ def near_pictures(thumbnails: Sequence[np.ndarray], known: int = 0) -> NearPairs
     stack = np.stack(thumbnails)
     blocks = [stack[start : start + BLOCK] for start in range(0, len(stack), BLOCK)]
     hashes = np.concatenate([_hashes(block) for block in blocks])
-    near = near_pairs([*hashes])
-    pairs = zip(near.first, near.second, near.bits, strict=True)
-    found = {(i, j): bits for i, j, bits in pairs if j >= known}
-    signs = _signs(hashes)
+    found = _unordered(_looked_for(hashes, hashes, NEAR, known))
 
-    def look(view: np.ndarray) -> list[tuple[int, int, int]]:
-        views = np.concatenate([_hashes(_seen(block, view)) for block in blocks])
-        return [*_looked_for(_signs(views), signs, known)]
+    def seen(view: np.ndarray) -> np.ndarray:
+        return np.concatenate([_hashes(_seen(block, view)) for block in blocks])
 
-    for view, near_views in zip(VIEWS, in_order(look, VIEWS), strict=True):
-        for i, j, bits in near_views:
+    for view, views in zip(VIEWS, in_order(seen, VIEWS), strict=True):
+        for i, j, bits in _looked_for(views, hashes, NEAR_VIEW, known):
             pair = min(i, j), max(i, j)
             if i == j or found.get(pair, NEAR_VIEW + 1) <= bits:
                 continue
             if pair in found or bits <= SURE or _same(_seen(stack[[i]], view)[0], stack[j]):
                 found[pair] = bits
+    return _as_pairs(len(stack), found)
+
+
+Pairs = dict[tuple[int, int], int]  # bits by positions, the lower first
+
+
+def _unordered(found: Iterable[tuple[int, int, int]]) -> Pairs:
+    return {(min(i, j), max(i, j)): bits for i, j, bits in found if i != j}
+
+
+def _as_pairs(count: int, found: Pairs) -> NearPairs:
     rows = np.array([(*pair, bits) for pair, bits in sorted(found.items())], int)
-    return NearPairs(len(stack), *rows.reshape(-1, 3).T)
+    return NearPairs(count, *rows.reshape(-1, 3).T)
 
 
 def _view(linear: np.ndarray, right: float = 0, down: float = 0) -> np.ndarray:
@@ -215,28 +221,19 @@ def _hashes(pictures: np.ndarray) -> np.ndarray:
     return np.packbits(lowest > np.median(lowest, axis=1, keepdims=True), axis=1)
 
 
-def _signs(hashes: np.ndarray) -> np.ndarray:
-    """Bits as 1 and −1, N×256 float32: their products count in how many bits hashes agree."""
-    return np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
+def _looked_for(
+    views: np.ndarray, hashes: np.ndarray, most_bits: int, known: int = 0
+) -> Iterator[tuple[int, int, int]]:
+    """Which of N views is near which of N pictures, and in how many bits they differ.
 
-
-def _within(some: np.ndarray, others: np.ndarray, most_bits: int) -> tuple[np.ndarray, ...]:
-    """Rows of `some` and of `others`, as of `_signs`, that differ in so many bits, and these."""
-    length = some.shape[1]
-    found = [np.empty((3, 0), int)]
-    for start in range(0, len(some), BLOCK):
-        bits = (length - some[start : start + BLOCK] @ others.T) / 2
-        first, second = np.nonzero(bits <= most_bits)
-        found.append(np.stack([first + start, second, bits[first, second].astype(int)]))
-    return tuple(np.concatenate(found, axis=1))
-
-
-def _looked_for(views: np.ndarray, signs: np.ndarray, known: int) -> Iterator[tuple[int, int, int]]:
-    """Which view is near which picture, and in how many bits they differ."""
-    new = _within(views[:known], signs[known:], NEAR_VIEW)
-    yield from zip(new[0], new[1] + known, new[2], strict=True)
-    new = _within(views[known:], signs, NEAR_VIEW)
-    yield from zip(new[0] + known, new[1], new[2], strict=True)
+    Compared are both's hashes, N×32, but not those of the first `known` with each other.
+    """
+    for start, end, first in ((0, known, known), (known, len(views), 0)):
+        index = faiss.IndexBinaryFlat(8 * hashes.shape[1])
+        index.add(hashes[first:])
+        ends, bits, near = index.range_search(views[start:end], most_bits + 1)  # in fewer bits
+        view = np.repeat(np.arange(start, end), np.diff(ends.astype(int)))
+        yield from zip(view.tolist(), (near + first).tolist(), bits.tolist(), strict=True)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

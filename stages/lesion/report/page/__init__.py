@@ -46,6 +46,7 @@ def write_page(
     figures: dict[str, str],
     cases: Iterable[Case],
     external: Sequence["DataSet"] = (),
+    left_out: Sequence[str] = (),
 ) -> None:
     """Writes the page whole or, where anything fails, not at all; equal input gives equal bytes.
 
@@ -56,7 +57,8 @@ def write_page(
     what it is compared with) and score, with the columns images, value, low and high. `low` to
     `high` is the 95 % interval, NaN where there is none; `published`, if there is such a column, is
     true of results of others. `cases` are taken one at a time, so that memory holds few images in
-    full size. `external` are the test split and other data sets, to compare them.
+    full size. `external` are the test split and other data sets, to compare them. `left_out` says
+    which images are no cases.
 
     Raises:
         ValueError: a score has two rows, a figure is no SVG, or a mask has not its image's shape.
@@ -76,6 +78,7 @@ def write_page(
         compared=[SCORES[name] for name in HEADLINE],
         figures=[_drawing(*item, f"figure-{i}") for i, item in enumerate(figures.items(), 1)],
         images=len(entries),
+        left_out=left_out,
         data=data,
         fade=50,
         predicted=False,
