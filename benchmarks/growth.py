@@ -5,11 +5,11 @@
     python benchmarks/growth.py sizes
     python benchmarks/growth.py store
 
-images  Draws as many synthetic pairs as the largest number asks for, all different (repeated ones
-        would be near-duplicates of each other, more than any real data set has), 64 pixels along
-        the longer side; the smaller data sets are the first of them. Then each stage of a clone of
-        this project runs on them, as a process of its own: one epoch of a small network from
-        scratch. What was made is committed to DVC, and `dvc repro` runs with nothing to do.
+images  Draws as many simple pairs, all different (repeated ones would be near-duplicates of each
+        other, more than any real data set has), 64 pixels along the longer side. Then each stage
+        of a clone of this project runs on them, as a process of its own: one epoch of a small
+        network from scratch. What was made is committed to DVC, and `dvc repro` runs with nothing
+        to do.
 sizes   Training steps and predictions of random images in memory, for squares of 64 to 512 pixels
         and several widths, each in a process of its own.
 store   MLflow's store, a new SQLite file, with no run in it and with 1000: the stage record of a
@@ -21,18 +21,19 @@ the picture is written to a temporary folder (in TMPDIR) and removed.
 
 import argparse
 import json
-import math
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 
-from measure import Measured, cores, environment, machine, measure, put_raw, said, spread, table
+from measure import Measured, machine, measure, said, spread, table
 
 from project import clone, run, set_params
 
@@ -74,18 +75,17 @@ def main() -> None:
 
 def by_images(temporary: Path, given: argparse.Namespace) -> None:
     counts = sorted(set(given.images))
-    drawn = draw_images(temporary, counts[-1], given.pixels)
     runs, sizes = {}, {}
     for count in counts:
         project = clone(temporary / f"{count}")
-        runs[count] = all_stages(project, drawn, count, given.pixels)
+        runs[count] = all_stages(project, count, given.pixels)
         sizes[count] = {
             "arrays/": megabytes(project / "arrays"),
             "plots/report.html": megabytes(project / "plots/report.html"),
             "cache of DVC": megabytes(project / ".dvc/cache"),
         }
     print(f"{machine(['torch', 'dvc', 'numpy'])}\n")
-    print(f"synthetic images {given.pixels} pixels wide, to {given.pixels}×{given.pixels}\n")
+    print(f"drawings {given.pixels} pixels wide, to {given.pixels}×{given.pixels}\n")
     rows = []
     for name in (*SHOWN, NOTHING):
         seconds = {count: runs[count][name].seconds for count in counts}
@@ -111,38 +111,28 @@ def by_images(temporary: Path, given: argparse.Namespace) -> None:
     draw(runs, given.picture)
 
 
-def draw_images(temporary: Path, count: int, pixels: int) -> list[Path]:
-    """At least `count` synthetic pairs, drawn by a process a core, each into a folder."""
-    share = math.ceil(count / cores())
-    folders = [temporary / f"drawn-{seed}" for seed in range(cores())]
-    command = [sys.executable, "-m", "lesion.synthetic", f"--train={share}", "--validation=0"]
-    command += ["--test=0", f"--size={pixels}"]
-    processes = [
-        subprocess.Popen(
-            [*command, f"--seed={seed}", str(folder)],
-            env=environment() | {"PYTHONPATH": str(ROOT / "stages")},
-            stderr=subprocess.DEVNULL if seed else None,  # one bar is enough
-        )
-        for seed, folder in enumerate(folders)
-    ]
-    if any([process.wait() for process in processes]):
-        sys.exit("lesion.synthetic failed")
-    return folders
-
-
-def all_stages(project: Path, drawn: list[Path], count: int, pixels: int) -> dict[str, Measured]:
+def all_stages(project: Path, count: int, pixels: int) -> dict[str, Measured]:
     """Each stage, and DVC where nothing is to be done."""
     set_params(project, **SMALL, data="drawings", image_size=pixels)
-    put_raw(project, drawn, count, "drawings")
+    # In a process of its own, so that its memory is not counted as that of those below.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(draw_into, project, count, pixels).result()
     found = {
         stage: said(f"{count}, {stage}", measure([sys.executable, f"stages/{stage}.py"], project))
         for stage in STAGES
     }
-    run(project, "dvc", "commit", "--quiet", "--force")
+    run(project, "dvc", "repro", "data.dvc")  # the sample, which is not used
+    run(project, "dvc", "commit", "--force")
     nothing = said(f"{count}, {NOTHING}", measure(["dvc", "repro"], project))
     if "Running stage" in (project / "output.txt").read_text(encoding="utf-8"):
         sys.exit(f"{project}: `dvc repro` ran a stage; expected nothing to do")
     return found | {NOTHING: nothing}
+
+
+def draw_into(project: Path, count: int, pixels: int) -> None:
+    from drawings import put_drawings
+
+    put_drawings(project, count, pixels)
 
 
 def megabytes(path: Path) -> float:
@@ -223,9 +213,8 @@ def step_of(encoder: str, width: int, side: int, rounds: int) -> dict:
 
 
 def by_runs(temporary: Path, given: argparse.Namespace) -> None:
-    drawn = draw_images(temporary, 100, 64)
     project = clone(temporary / "project")
-    all_stages(project, drawn, 100, 64)
+    all_stages(project, 100, 64)
     (project / "mlflow.db").unlink()
     record = [sys.executable, "stages/record.py"]
     first = said("record, no run", measure(record, project))

@@ -32,6 +32,9 @@ IMAGE_PACKAGES = ("pillow", "simplejpeg", "opencv-python-headless", "numpy")
 FIRST_ID = 9_000_000  # far above the ids of real ISIC images
 
 
+Pair = tuple[Callable[[], bytes], Callable[[], bytes]]  # what gives an image, and its mask
+
+
 @dataclass(frozen=True)
 class Measured:
     """One run of a command: wall clock and processor time, and peak resident memory."""
@@ -80,7 +83,7 @@ def stages_in(folder: Path, **values: object) -> Path:
     return folder
 
 
-def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[], bytes]]]:
+def training_pairs(folder: Path) -> list[Pair]:
     """What reads the image and what reads the mask of each pair, in a folder laid out as data/."""
     found = find_archives(folder)["train"]
     (images,), (masks,) = map(ArchiveMembers, found.images), map(ArchiveMembers, found.masks)
@@ -91,24 +94,31 @@ def training_pairs(folder: Path) -> list[tuple[Callable[[], bytes], Callable[[],
     ]
 
 
-def put_raw(project: Path, folders: list[Path], count: int, data: str = "data") -> None:
-    """Leaves `count` pairs in the project's raw/, by way of `data` and the stage download.
+def put_raw(project: Path, folders: list[Path], count: int) -> None:
+    """Leaves `count` pairs in the project's raw/, by way of data/ and the stage download.
 
     The pairs of `folders` follow each other under new ids; after the last comes the first again.
-    Members are copied as they are, one in memory at a time. Nothing lies on the disk twice: raw/
-    has links to `data`.
+    """
+    pairs = [pair for folder in folders for pair in training_pairs(folder)]
+    put_pairs(project, islice(cycle(pairs), count), "data")
+
+
+def put_pairs(project: Path, pairs: Iterable[Pair], data: str) -> None:
+    """Leaves pairs in the project's raw/, by way of the folder `data` and the stage download.
+
+    A pair is what gives the bytes of its image and of its mask, one in memory at a time. Nothing
+    lies on the disk twice: raw/ has links to `data`.
     """
     for name in (data, "raw", "arrays"):
         shutil.rmtree(project / name, ignore_errors=True)
     (project / data).mkdir()
-    pairs = [pair for folder in folders for pair in training_pairs(folder)]
+    pairs = list(pairs)
     for stem, kind, suffix in (
         ("ISIC2018_Task1-2_Training_Input", 0, ".jpg"),
         ("ISIC2018_Task1_Training_GroundTruth", 1, "_segmentation.png"),
     ):
         members = (
-            (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]())
-            for i, pair in enumerate(islice(cycle(pairs), count))
+            (f"{stem}/ISIC_{FIRST_ID + i}{suffix}", pair[kind]()) for i, pair in enumerate(pairs)
         )
         archive = project / data / f"{stem}.zip"
         pack(archive, members)

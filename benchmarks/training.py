@@ -275,10 +275,10 @@ class Traffic(TorchDispatchMode):
         return result
 
 
-def matrix_rate(kind: torch.dtype, device: torch.device, side: int = 1024) -> float:
+def matrix_rate(kind: torch.dtype, device: torch.device, side: int = 2048) -> float:
     """Operations a second in products of square matrices."""
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
-    return 2 * side**3 / min(timed(lambda: a @ b, 3, device) for _ in range(3))
+    return 2 * side**3 / min(timed(lambda: a @ b, 3, device) for _ in range(9))
 
 
 def copy_rate(device: torch.device) -> float:
