@@ -173,7 +173,7 @@ def by_size(temporary: Path, given: argparse.Namespace) -> None:
         for side in given.sizes:
             command = [sys.executable, __file__, "sizes", f"--rounds={given.rounds}"]
             command += ["--one", encoder, str(width), str(side)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(command, check=True, capture_output=True).stdout
             found = json.loads(output)
             print(f"{encoder}, {width}, {side}: {found}", file=sys.stderr)
             rows.append(

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from lesion.photos import duplicates
 from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
 from lesion.photos.images import Photograph, decode_image
+from lesion.photos.thumbnails import GRID, thumbnail
 from lesion.pipeline.parallel import in_order
 
 LEAST = 128  # pixels both ways of the pictures
@@ -101,7 +102,7 @@ def positions(found: duplicates.NearPairs) -> list[tuple[int, int]]:
 
 def small_of(pixels: np.ndarray) -> np.ndarray:
     pixels = np.ascontiguousarray(pixels)
-    return duplicates.thumbnail(pixels, pixels.shape[:2])
+    return thumbnail(pixels, pixels.shape[:2])
 
 
 def measured(small: list[np.ndarray]) -> duplicates.NearPairs:
@@ -130,7 +131,7 @@ def others(small: list[np.ndarray], count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     made = []
     for _ in range(count):
-        noise = cv2.GaussianBlur(rng.normal(size=(duplicates.GRID,) * 2), (0, 0), 2)
+        noise = cv2.GaussianBlur(rng.normal(size=(GRID,) * 2), (0, 0), 2)
         picture = small[rng.integers(len(small))] + 40 * noise / noise.std()
         made.append(np.clip(picture, 0, 255).astype(np.uint8))
     return made

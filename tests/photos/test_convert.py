@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from lesion.photos.convert import Converted, convert
-from lesion.photos.duplicates import near_pictures, thumbnail
+from lesion.photos.duplicates import near_pictures
 from lesion.photos.images import encode_mask, resize_image, resize_mask
 from lesion.photos.inventory import COLUMNS
 from lesion.photos.masks import READING_COLUMNS, Reading
 from lesion.photos.placement import PLACEMENT_COLUMNS, place
+from lesion.photos.thumbnails import thumbnail
 from lesion.pipeline.errors import ImageError
 from lesion.synthetic import lesion_image
 from picture_files import exif, png, stored

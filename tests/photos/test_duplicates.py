@@ -11,13 +11,12 @@ from lesion.photos import duplicates
 from lesion.photos.duplicates import (
     NEAR,
     NearPairs,
-    least_for_hash,
     near_pairs,
     near_pictures,
     perceptual_hash,
-    thumbnail,
 )
 from lesion.photos.images import decode_image
+from lesion.photos.thumbnails import least_for_hash, thumbnail
 from lesion.synthetic import lesion_image
 
 pytestmark = pytest.mark.long

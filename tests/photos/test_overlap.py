@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion.photos.duplicates import GRID, near_pairs
+from lesion.photos.duplicates import near_pairs
 from lesion.photos.inventory import KEPT, LEFT_OUT, REJECTED
 from lesion.photos.overlap import NEAR, SAME_ID, Own, mark_overlap, overlap, remarks
+from lesion.photos.thumbnails import GRID
 
 ZERO = np.zeros(32, np.uint8)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lesion.photos.duplicates import thumbnail
 from lesion.photos.images import Photograph
 from lesion.photos.masks import Mask, Reading, Values, open_mask
 from lesion.photos.placement import Placement, mask_to_square
 from lesion.photos.square import to_square
+from lesion.photos.thumbnails import thumbnail
 from lesion.photos.turns import Turn
 from lesion.pipeline.errors import ImageError
 

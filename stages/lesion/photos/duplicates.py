@@ -12,7 +12,6 @@ With so many views, different small lesions beside a ruler come near by chance. 
 counts only if the hashes are nearer still, or the pictures, laid over each other, correlate.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -23,10 +22,10 @@ import numpy as np
 import scipy  # loads its parts where they are used
 from PIL import Image
 
+from lesion.photos.thumbnails import GRID, thumbnail
 from lesion.pipeline.parallel import in_order
 
-SIDE = 16  # of the hash, in bits: 16×16
-GRID = 4 * SIDE  # pixels along the picture that it is taken from
+SIDE = GRID // 4  # of the hash, in bits: 16×16
 NEAR = 46  # of 256 bits that may differ between near-duplicates
 NEAR_VIEW = 50  # of those that may differ between a view and a picture, to look at the two
 SURE = 32  # of those, from which on a second look is not needed
@@ -38,39 +37,10 @@ LIGHT = 10.0  # pixels of GRID
 
 def perceptual_hash(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The hash of a photograph of `shape` (height, width): 32 bytes, uint8; see `thumbnail`."""
-    import imagehash  # which loads much of SciPy; others need `least_for_hash` alone
+    import imagehash  # which loads much of SciPy; `near_pictures` does not need it
 
     small = Image.fromarray(thumbnail(pixels, shape))
     return np.packbits(imagehash.phash(small, hash_size=SIDE).hash)
-
-
-def thumbnail(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """What a photograph's hash is taken from: GRID×GRID uint8, stretched to a square.
-
-    `pixels`, H×W×3 uint8 RGB, may be fewer by eighths, down to `least_for_hash`. They are means of
-    blocks that are whole at each of the decoder's scales, so the hash hardly depends on the scale:
-    in at most 8 bits, where plain resizing made it 24 (benchmarks/near_duplicates.py).
-    """
-    block = _block(shape)
-    step = 8 if block > 1 else 1
-    rows, columns = (length // step * step // block for length in shape)
-    eighths = 8 if pixels.shape[:2] == shape else pixels.shape[1] * 8 // shape[1]
-    whole = pixels[: rows * block * eighths // 8, : columns * block * eighths // 8]
-    grey: np.ndarray = cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    for size in ((columns, rows), (GRID, GRID)):
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.rint(grey).astype(np.uint8)
-
-
-def least_for_hash(shape: tuple[int, int]) -> tuple[int, int]:
-    """The smallest height and width of a photograph of `shape` that its hash can be taken from."""
-    (height, width), block = shape, _block(shape)
-    return math.ceil(height / block), math.ceil(width / block)
-
-
-def _block(shape: tuple[int, int]) -> int:
-    """Pixels along a block: the most of 8, 4, 2 and 1 that leave GRID blocks both ways."""
-    return next((block for block in (8, 4, 2) if min(shape) // block >= GRID), 1)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion.photos.duplicates import least_for_hash
 from lesion.photos.images import Photograph, decode_image, photograph_shape
 from lesion.photos.placement import Placement, image_to_square, least_size, place
+from lesion.photos.thumbnails import least_for_hash
 
 
 @dataclass(frozen=True)
