@@ -20,7 +20,7 @@ def drawing(number: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """A dark ellipse on patches of colour, and where it is: of each number another."""
     rng = np.random.default_rng(number)
     height, width = pixels * 3 // 4, pixels
-    image = cv2.resize(rng.integers(120, 256, (6, 8, 3), dtype=np.uint8), (width, height))
+    image = cv2.resize(rng.integers(120, 256, (12, 16, 3), dtype=np.uint8), (width, height))
     mask = np.zeros((height, width), np.uint8)
     middle = rng.uniform(0.35, 0.65, 2) * (width, height)
     axes = rng.uniform(0.1, 0.35, 2) * height

@@ -155,7 +155,9 @@ def draw(runs: dict[int, dict[str, Measured]], path: Path) -> None:
             label = name.replace("`", "")
             time_axes.loglog(counts, [one.seconds for one in measured], "o-", label=label)
             memory.semilogx(counts, [one.peak_mb for one in measured], "o-", label=label)
-        time_axes.set(title="Time", ylabel="Seconds")
+        time_axes.set(title="Time", ylabel="Seconds", ylim=(1, None))
+        ticks = [1, 3, 10, 30, 100, 300, 1000]
+        time_axes.set_yticks(ticks, [f"{seconds}" for seconds in ticks])
         time_axes.legend(loc="upper left", fontsize=9)
         memory.set(title="Peak memory", ylabel="MB", ylim=(0, None))
         for axes in (time_axes, memory):
