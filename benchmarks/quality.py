@@ -59,25 +59,17 @@ SCORES = ("dice", "iou", "thresholded_iou")
 class Contrast(Augmentation):
     """Another gamma for each image, and for some an equalised contrast (CLAHE of the lightness)."""
 
-    gamma, equalised = GAMMA, EQUALISED
-
     def __call__(
         self, images: Tensor, masks: Tensor, variation: Variation
     ) -> tuple[Tensor, Tensor]:
         images, masks = super().__call__(images, masks, variation)
         # The trainer seeds torch's own generator anew in each step.
-        exponents = (torch.rand(len(images), 1, 1, 1) * 2 - 1).mul(self.gamma).exp()
-        chosen = torch.rand(len(images)) < self.equalised
+        exponents = (torch.rand(len(images), 1, 1, 1) * 2 - 1).mul(GAMMA).exp()
+        chosen = torch.rand(len(images)) < EQUALISED
         images = images.clamp(min=1e-3) ** exponents
         for row in chosen.nonzero()[:, 0].tolist():
             images[row] = equalised(images[row])
         return images, masks
-
-
-class Gamma(Contrast):
-    """The first alone."""
-
-    equalised = 0.0
 
 
 def equalised(image: Tensor) -> Tensor:
@@ -211,7 +203,6 @@ class Change:
 CHANGES = {
     "base": Change(""),
     "gamma and CLAHE": Change("lamps and cameras differ so", trainer=augmented_by(Contrast)),
-    "gamma": Change("the same, cheaper", trainer=augmented_by(Gamma)),
     "told the truth's style": Change("style is no longer noise", trainer=Styled),
     "three trainings averaged": Change("a flatter, wider minimum", trainer=Averaged),
     "cross-entropy and IoU": Change("nearer to what is scored", {"loss": "bce_iou"}),
