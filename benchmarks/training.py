@@ -16,11 +16,15 @@ floor      what convolutions and matrix products alone would take, at the rate o
            matrices in the same precision (operations are counted by torch.utils.flop_counter), and
            what moving would alone: all that each operation reads and writes, at the rate of copying
            a large tensor; fused operations and caches can go below the second
+kinds      of operations in our step, by the time that each takes by itself, with the two floors of
+           its kind; "around them" is what a step takes beyond: Python, autograd, allocation
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from statistics import median
 from types import SimpleNamespace
 from typing import Any
@@ -30,10 +34,11 @@ import torch
 from measure import machine, spread, table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 import lesion.training.trainer
 from lesion.network.device import bfloat16_unit, prepare
+from lesion.network.memory import memory_kept
 from lesion.network.predict import Predictor
 from lesion.training.batches import Split
 from lesion.training.trainer import Trainer
@@ -59,11 +64,11 @@ def main() -> None:
     contenders = {"ours": lambda: trainer.advance(), "ours, prediction": predictor(trainer, given)}
     contenders |= theirs(given, device)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for step in contenders.values():
-        step()
     for _ in range(given.rounds):
         for name, step in contenders.items():
-            seconds[name].append(timed(step, given.steps, device))
+            with as_trained(name):
+                step()
+                seconds[name].append(timed(step, given.steps, device))
 
     rates = {
         name: [given.batch_size / value for value in values] for name, values in seconds.items()
@@ -83,6 +88,15 @@ def main() -> None:
         for name, step in contenders.items()
     ]
     print(table(rows))
+    for name in ("ours", "ours, prediction"):
+        if device.type == "cpu":  # a GPU computes later
+            print(f"\n{name}: ms an image, by kinds of operations\n")
+            print(table(by_kinds(name, contenders[name], images, products[kinds[name]], copying)))
+
+
+def as_trained(name: str) -> AbstractContextManager[None]:
+    """As the stage `train` computes, for ours; nothing for others."""
+    return memory_kept() if name == "ours" else nullcontext()
 
 
 def precision_of(name: str, given: argparse.Namespace, device: torch.device) -> torch.dtype:
@@ -105,18 +119,53 @@ def floors(
 
     A step is of `images` and took `seconds`; `products` are operations a second, `copying` bytes.
     """
-    with FlopCounterMode(display=False) as operations, Traffic() as traffic:
+    with Operations() as operations:
         step()
-    arithmetic, moving = operations.get_total_flops() / products, traffic.bytes / copying
+    whole = operations.whole
+    arithmetic, moving = whole.operations / products, whole.bytes / copying
     return {
         "": name,
         "ms an image": f"{1000 * seconds / images:.1f}",
-        "GFLOP": f"{operations.get_total_flops() / images / 1e9:.2f}",
+        "GFLOP": f"{whole.operations / images / 1e9:.2f}",
         "arithmetic alone, ms": f"{1000 * arithmetic / images:.1f}",
         "share": f"{arithmetic / seconds:.0%}",
-        "MB": f"{traffic.bytes / images / 1e6:.0f}",
+        "MB": f"{whole.bytes / images / 1e6:.0f}",
         "moving alone, ms": f"{1000 * moving / images:.1f}",
     }
+
+
+def by_kinds(
+    name: str,
+    step: Callable[[], object],
+    images: int,
+    products: float,
+    copying: float,
+    steps: int = 9,
+) -> list[dict[str, str]]:
+    """What kinds of operations take of a step, the longest first; as of `floors`."""
+    whole, runs = [], []
+    with as_trained(name):
+        step()
+        for _ in range(steps):
+            whole.append(timed(step, 1, torch.device("cpu")))
+            with Operations() as operations:
+                step()
+            runs.append(operations.kinds)
+    rows = {
+        kind: (
+            median(run[kind].seconds for run in runs),
+            one.operations / products,
+            one.bytes / copying,
+        )
+        for kind, one in runs[0].items()
+    }
+    rows["around them"] = (median(whole) - sum(row[0] for row in rows.values()), 0.0, 0.0)
+    titles = ("ms", "arithmetic alone", "moving alone")
+    return [
+        {"": kind}
+        | {title: f"{1000 * value / images:.1f}" for title, value in zip(titles, row, strict=True)}
+        for kind, row in sorted(rows.items(), key=lambda item: -item[1][0])
+    ]
 
 
 def row(name: str, rates: dict[str, list[float]]) -> dict[str, str]:
@@ -258,21 +307,63 @@ def outside(trainer: Trainer, device: torch.device, steps: int = 9) -> float:
     return median(shares)
 
 
-class Traffic(TorchDispatchMode):
-    """Counts the bytes of what operations read and write, views apart."""
+@dataclass
+class Spent:
+    """Seconds, and the arithmetic and the bytes that they went into."""
+
+    seconds: float = 0.0
+    operations: float = 0.0
+    bytes: int = 0
+
+
+class Operations(TorchDispatchMode):
+    """Measures what is computed, views apart: altogether and by kinds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.kinds: dict[str, Spent] = {}
+
+    @property
+    def whole(self) -> Spent:
+        spent = self.kinds.values()
+        return Spent(*(sum(getattr(one, name) for one in spent) for name in vars(Spent())))
 
     def __torch_dispatch__(
         self, function: Any, types: Any, given: tuple = (), named: dict | None = None
     ) -> object:
+        start = time.perf_counter()
         result = function(*given, **(named or {}))
+        seconds = time.perf_counter() - start
         if not function.is_view:
+            spent = self.kinds.setdefault(kind_of(function, given), Spent())
+            spent.seconds += seconds
+            if count := flop_registry.get(function._overloadpacket):
+                spent.operations += count(*given, **(named or {}), out_val=result)
             values = tree_leaves((given, named, result))
-            self.bytes += sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
+            spent.bytes += sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
         return result
+
+
+KINDS = {
+    "batch_norm": "batch normalisation",
+    "hardtanh": "ReLU",
+    "relu": "ReLU",
+    "clamp": "ReLU",
+    "threshold": "ReLU",
+    "copy": "copies and other types",
+    "clone": "copies and other types",
+}
+
+
+def kind_of(function: Any, given: tuple) -> str:
+    name = function._overloadpacket.__name__
+    if "convolution" in name:
+        weights = given[2] if "backward" in name else given[1]
+        # A transposed convolution's first dimension is that of what comes in.
+        one_a_channel = weights.shape[1] == 1 and weights.shape[0] > 1 and weights.shape[2] > 1
+        which = "depthwise" if one_a_channel else "other"
+        return f"{which} convolutions, {'backward' if 'backward' in name else 'forward'}"
+    return next((kind for part, kind in KINDS.items() if part in name), "the rest")
 
 
 def matrix_rate(kind: torch.dtype, device: torch.device, side: int = 2048) -> float:

@@ -31,7 +31,8 @@ from lesion.formats.arrays import INDEX, load_index, load_split, training_arrays
 from lesion.formats.fingerprint import data_hash, fingerprint, md5
 from lesion.formats.header import WEIGHTS_FILE, Header
 from lesion.formats.splits import fraction_of
-from lesion.network.device import arithmetic, memory_named, prepare
+from lesion.network.device import arithmetic, prepare
+from lesion.network.memory import memory_kept, memory_named
 from lesion.network.weights import load_imagenet, save_weights
 from lesion.parameters.reading import load_params
 from lesion.parameters.train import TrainParams
@@ -57,7 +58,8 @@ def main() -> None:
     device = prepare(knobs.threads, knobs.precision)
     files = training_arrays(ARRAYS)
     pretrained = knobs.encoder != "none"
-    with joined() as process, memory_named(device, knobs.batch_size, knobs.width):
+    named = memory_named(device, knobs.batch_size, knobs.width)
+    with joined() as process, memory_kept(), named:
         trainer = Trainer(
             knobs,
             part(load("train"), knobs, [*load_index(ARRAYS, "train")["group"]]),

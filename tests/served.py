@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
+import requests
 
 from lesion.photos.archives import ArchiveReader
 from lesion.prediction.segmenter import Segmenter
@@ -19,6 +23,7 @@ from lesion.serving.application import application
 from lesion.serving.limits import Limits
 from lesion.serving.outline import Ring
 from lesion.serving.server import Server, address, bound
+from project import ROOT, environment, wait_for
 
 
 @contextmanager
@@ -38,6 +43,34 @@ def served(
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive()
+
+
+@contextmanager
+def started(model: Path, port: int = 0) -> Iterator[str]:
+    """The address of the app over a model's folder, killed at the end.
+
+    It is a process of its own, as a user starts it, and so computes as the model says: with the
+    precision portable that is settled once for a process, before torch computes anything.
+    """
+    command = [sys.executable, str(ROOT / "tools/app.py"), "--no-browser", "--model", str(model)]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        where = process.stdout.readline().split()[0].rstrip("/")
+        wait_for(lambda: answers(where), 60, 0.1)
+        yield where
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+def answers(where: str) -> bool:
+    try:
+        return requests.get(f"{where}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def evaluated(project: Path) -> dict[str, tuple[bytes, bytes]]:

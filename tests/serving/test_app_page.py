@@ -5,13 +5,9 @@ import csv
 import io
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -25,8 +21,7 @@ from lesion.prediction.segmenter import Segmenter
 from lesion.serving.outline import rings
 from lesion.synthetic import lesion_image
 from picture_files import encoded, exif, huge_png, jpeg, png, stored
-from project import ROOT, environment, wait_for
-from served import evaluated, filled, served
+from served import evaluated, filled, served, started
 from small_model import write_model
 
 pytestmark = pytest.mark.long
@@ -180,7 +175,7 @@ def test_files_are_chosen_and_the_same_may_be_chosen_again(page, tmp_path):
 def test_masks_of_the_page_are_those_that_evaluate_writes(window, base):
     """To the bit, of every test image of a pipeline that was run."""
     images = evaluated(base)
-    with served(Segmenter.of_folder(base / "model")) as where:
+    with started(base / "model") as where:
         opened(window, where).drop({f"{name}.jpg": image for name, (image, _) in images.items()})
         window.done(16)
         for name, (_, mask) in images.items():
@@ -460,42 +455,17 @@ def test_two_people_at_once_each_see_their_own(page, where, segmenter):
     assert page.outline() == rings(segmenter(PHOTOGRAPHS["0.jpg"]).decided.mask)
 
 
-@contextmanager
-def started(model: Path, port: int) -> Iterator[subprocess.Popen]:
-    command = [sys.executable, str(ROOT / "tools/app.py"), "--no-browser", "--model", str(model)]
-    process = subprocess.Popen(
-        [*command, "--port", str(port)], stdout=subprocess.PIPE, text=True, env=environment()
-    )
-    try:
-        assert process.stdout.readline().startswith(f"http://127.0.0.1:{port}/")
-        wait_for(lambda: answers(port), 60, 0.1)
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-
-
-def answers(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
-
-
 def test_a_server_that_is_killed_in_between_is_named_and_waited_for(window, tmp_path, segmenter):
     model = write_model(tmp_path / "model")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     files = {f"{number:02}.jpg": PHOTOGRAPHS[f"{number % 4}.jpg"] for number in range(8)}
-    with started(model, port):
-        opened(window, f"http://127.0.0.1:{port}/").drop({"first.jpg": PHOTOGRAPHS["0.jpg"]})
+    with started(model) as where:
+        opened(window, where).drop({"first.jpg": PHOTOGRAPHS["0.jpg"]})
         window.done(1)
     window.drop(files)
     window.wait(lambda: window.one("#away").is_displayed(), 30)
     assert "The server does not answer" in window.one("#away").text
     assert window.states()[1:].count("") + len([s for s in window.states() if s]) == 9
-    with started(model, port):
+    with started(model, urlsplit(where).port):
         window.done(9)
         assert not window.one("#away").is_displayed()
         assert all(state.startswith("done") for state in window.states())

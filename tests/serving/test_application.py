@@ -32,7 +32,7 @@ from lesion.serving.limits import Limits
 from lesion.synthetic import lesion_image
 from picture_files import encoded, exif, huge_png, jpeg, png, stored
 from project import ROOT, environment, wait_for
-from served import connected, evaluated, served
+from served import connected, evaluated, served, started
 from small_model import write_model
 
 pytestmark = pytest.mark.long
@@ -139,7 +139,7 @@ def test_clients_at_once_each_get_their_own_masks(where, segmenter):
 
 def test_masks_are_those_that_evaluate_writes(base):
     """To the bit, of every test image of a pipeline that was run."""
-    with served(Segmenter.of_folder(base / "model")) as where:
+    with started(base / "model") as where:
         for photograph, mask in evaluated(base).values():
             assert segment(where, photograph, "image/png").content == mask
     assert len(evaluated(base)) == 16

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 
 import torch
@@ -76,7 +75,11 @@ def not_portable(device: torch.device) -> str:
 def _hold() -> None:
     os.environ |= _HELD
     if _instructions() != "AVX2":
-        raise RuntimeError("torch has computed something before it was told how")
+        held = " ".join(f"{name}={value}" for name, value in _HELD.items())
+        raise RuntimeError(
+            "precision portable: torch has computed something before it was told how; load the "
+            f"model before that, or begin Python with {held}"
+        )
 
 
 def arithmetic(device: torch.device, precision: str) -> dict[str, str | int]:
@@ -95,22 +98,6 @@ def arithmetic(device: torch.device, precision: str) -> dict[str, str | int]:
         **processor,
         "processor_threads": torch.get_num_threads(),
     }
-
-
-@contextmanager
-def memory_named(device: torch.device, batch_size: int, width: int) -> Iterator[None]:
-    """Turns running out of memory into an InputError that says which parameters to lower."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # On a processor torch raises a plain RuntimeError.
-        exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not exhausted and "can't allocate memory" not in str(error):
-            raise
-        raise InputError(
-            f"out of memory on the {device.type}: lower batch_size (now {batch_size}), "
-            f"then image_size or width (now {width})"
-        ) from None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

@@ -116,15 +116,24 @@ def near_pictures(thumbnails: Sequence[np.ndarray], known: int = 0) -> NearPairs
     hashes = np.concatenate([_hashes(block) for block in blocks])
     found = _unordered(_looked_for(hashes, hashes, NEAR, known))
 
-    def seen(view: np.ndarray) -> np.ndarray:
-        return np.concatenate([_hashes(_seen(block, view)) for block in blocks])
+    def looked_at(view: np.ndarray) -> list[tuple[tuple[int, int], int, bool]]:
+        """The pairs that a view brings near, their bits, and whether a second look bears it out.
 
-    for view, views in zip(VIEWS, in_order(seen, VIEWS), strict=True):
+        It reads `found`, which earlier views still add to: for a pair that it misses it looks in
+        vain, and what is found stays the same.
+        """
+        views = np.concatenate([_hashes(_seen(block, view)) for block in blocks])
+        near = []
         for i, j, bits in _looked_for(views, hashes, NEAR_VIEW, known):
             pair = min(i, j), max(i, j)
-            if i == j or found.get(pair, NEAR_VIEW + 1) <= bits:
-                continue
-            if pair in found or bits <= SURE or _same(_seen(stack[[i]], view)[0], stack[j]):
+            if i != j and bits < found.get(pair, NEAR_VIEW + 1):
+                sure = bits <= SURE or pair in found
+                near.append((pair, bits, sure or _same(_seen(stack[[i]], view)[0], stack[j])))
+        return near
+
+    for near in in_order(looked_at, VIEWS):
+        for pair, bits, same in near:
+            if (same or pair in found) and bits < found.get(pair, NEAR_VIEW + 1):
                 found[pair] = bits
     return _as_pairs(len(stack), found)
 

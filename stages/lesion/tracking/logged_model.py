@@ -29,7 +29,6 @@ ARTIFACTS = "artifacts"  # where MLflow puts the files of a model
 # requirements.txt has for them; an encoder also torchvision. A test holds both.
 ROOMS = ("formats", "network", "photos", "pipeline", "prediction", "scoring")
 PACKAGES = (
-    "imagehash",
     "mlflow",
     "numpy",
     "opencv-python-headless",
