@@ -7,9 +7,10 @@ round each in turn; numbers are medians over the rounds, with the least and the 
 
 ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
            augmentation; prediction by lesion.network.predict.Predictor
+given back the same without lesion.network.memory.memory_kept, as glibc is by itself
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
-expert     theirs in channels-last, and in bfloat16 where the processor has instructions for it
+expert     theirs in channels-last, and in the precision of ours
 outside    share of our step's time outside forward (with the loss), backward and optimiser: batch,
            augmentation, normalisation, gradient clipping, weight averaging, scores
 floor      what convolutions and matrix products alone would take, at the rate of products of large
@@ -34,10 +35,10 @@ import torch
 from measure import machine, spread, table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 import lesion.training.trainer
-from lesion.network.device import bfloat16_unit, prepare
+from lesion.network.device import in_bfloat16, prepare
 from lesion.network.memory import memory_kept
 from lesion.network.predict import Predictor
 from lesion.training.batches import Split
@@ -54,14 +55,19 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", default="auto", help="of ours and of the expert's")
+    parser.add_argument("--threads", type=int, default=0, help="0: a thread a core")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="in a round")
     given = parser.parse_args()
-    device = prepare(threads=0, precision=given.precision)
+    device = prepare(given.threads, given.precision)
 
     trainer = our_trainer(given, device)
-    contenders = {"ours": lambda: trainer.advance(), "ours, prediction": predictor(trainer, given)}
+    contenders = {
+        "ours": lambda: trainer.advance(),
+        "ours, given back": lambda: trainer.advance(),
+        "ours, prediction": predictor(trainer, given),
+    }
     contenders |= theirs(given, device)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(given.rounds):
@@ -101,10 +107,8 @@ def as_trained(name: str) -> AbstractContextManager[None]:
 
 def precision_of(name: str, given: argparse.Namespace, device: torch.device) -> torch.dtype:
     """In which a contender multiplies matrices."""
-    half = {"ours": given.precision in ("auto", "bfloat16"), "expert": True}
-    if half.get(name.split(",")[0]) and bfloat16_unit(device) != "none":
-        return torch.bfloat16
-    return torch.float32
+    half = "theirs" not in name and in_bfloat16(device, given.precision)
+    return torch.bfloat16 if half else torch.float32
 
 
 def floors(
@@ -254,7 +258,7 @@ def theirs(given: argparse.Namespace, device: torch.device) -> dict[str, Callabl
 
         return {name: train, f"{name}, prediction": predict}
 
-    half = bfloat16_unit(device) != "none"
+    half = in_bfloat16(device, given.precision)
     return steps("theirs", torch.contiguous_format, False) | steps(
         "expert", torch.channels_last, half
     )
@@ -337,11 +341,21 @@ class Operations(TorchDispatchMode):
         if not function.is_view:
             spent = self.kinds.setdefault(kind_of(function, given), Spent())
             spent.seconds += seconds
-            if count := flop_registry.get(function._overloadpacket):
-                spent.operations += count(*given, **(named or {}), out_val=result)
+            spent.operations += arithmetic(function, given, result)
             values = tree_leaves((given, named, result))
             spent.bytes += sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
         return result
+
+
+def arithmetic(function: Any, given: tuple, result: object) -> int:
+    """How many operations a call is: a multiplication and an addition are two."""
+    if function is torch.ops.aten.convolution_backward.default:
+        # As many for each gradient as forward. The counter takes a depthwise one for a full one.
+        above, images, weights, *_, transposed, _, _, wanted = given
+        once = conv_flop_count(images.shape, weights.shape, above.shape, transposed)
+        return once * sum(wanted[:2])
+    count = flop_registry.get(function._overloadpacket)
+    return count(*given, out_val=result) if count else 0
 
 
 KINDS = {
