@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +102,23 @@ def cross_entropy_and_iou(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 LOSSES["bce_iou"] = cross_entropy_and_iou
+
+
+class WithoutStatistics(Trainer):
+    """The encoder's batch normalisations keep what ImageNet gave them; so they could be folded into
+    the convolutions before them, and a step would be a fifth shorter."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)
+        for module in self.model.encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+                module.train = partial(_itself, module)
+
+
+def _itself(module: nn.Module, mode: bool = True) -> nn.Module:
+    """In place of `train`, which would make it take statistics of each batch."""
+    return module
 
 
 class Styled(Trainer):
@@ -204,6 +222,7 @@ CHANGES = {
     "base": Change(""),
     "gamma and CLAHE": Change("lamps and cameras differ so", trainer=augmented_by(Contrast)),
     "told the truth's style": Change("style is no longer noise", trainer=Styled),
+    "ImageNet's statistics": Change("a shorter step for nothing", trainer=WithoutStatistics),
     "three trainings averaged": Change("a flatter, wider minimum", trainer=Averaged),
     "cross-entropy and IoU": Change("nearer to what is scored", {"loss": "bce_iou"}),
 }
