@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import cv2
@@ -17,6 +18,7 @@ from lesion.photos.duplicates import (
 )
 from lesion.photos.images import decode_image
 from lesion.photos.thumbnails import least_for_hash, thumbnail
+from lesion.pipeline.parallel import in_order
 from lesion.synthetic import lesion_image
 
 pytestmark = pytest.mark.long
@@ -215,6 +217,17 @@ def test_how_many_pictures_are_turned_at_a_time_changes_nothing(monkeypatch, pho
     in_parts = near_pictures(small)
     for name in ("first", "second", "bits"):
         assert getattr(in_parts, name).tolist() == getattr(at_once, name).tolist() != []
+
+
+def test_how_many_views_are_looked_at_at_once_changes_nothing(monkeypatch, photographs):
+    changed = [change(photograph) for photograph in photographs[:3] for change in VIEWED.values()]
+    small = [small_of(picture) for picture in (*photographs, *changed)]
+    found = []
+    for workers in (1, 8):
+        monkeypatch.setattr(duplicates, "in_order", partial(in_order, workers=workers))
+        found.append(near_pictures(small))
+    for name in ("first", "second", "bits"):
+        assert getattr(found[0], name).tolist() == getattr(found[1], name).tolist() != []
 
 
 def pairs_of(count: int, *pairs: tuple[int, int, int]) -> NearPairs:
