@@ -22,8 +22,8 @@ def memory_kept() -> Iterator[None]:
     """Until its end, memory of tensors that are freed is kept for the next ones.
 
     By itself glibc gives back at once what is above 32 MB, and for the same tensor of the next step
-    the kernel maps and clears new pages: of a step in float32 at 256 pixels and with two threads, a
-    sixth (docs/benchmarks.md). Without glibc nothing is changed.
+    the kernel maps and clears new pages: a twentieth to a tenth of a step at 256 pixels
+    (docs/benchmarks.md). Without glibc nothing is changed.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
