@@ -5,10 +5,10 @@ which they are used. Loading does to the whole process what `lesion.network.devi
 and so has to come before torch computes anything; on a processor of more than AVX2 it fails
 otherwise. Two versions of the model in one process share the code of the one that was loaded first.
 
-The masks are those of the stage evaluate to the bit. On a processor of more than AVX2, where nobody
-has tried it, that rests on torch and OpenCV alone, which are held to AVX2 as the model loads; the
-last digits of the expected Dice come from NumPy, which MLflow has imported before, and may differ
-there unless the process began with the variables of `lesion/__init__.py`.
+The masks are those of the stage evaluate to the bit. On a processor of more than AVX2 that rests on
+torch and OpenCV alone, which are held to AVX2 as the model loads; the last digits of the expected
+Dice come from NumPy, which MLflow has imported before, and may differ there unless the process
+began with the variables of `lesion/__init__.py`.
 """
 
 from __future__ import annotations
