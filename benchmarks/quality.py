@@ -23,8 +23,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,11 +34,11 @@ from measure import machine, measure, stages_in, table
 from preset_values import preset_values
 from scipy import stats
 from torch import Tensor, nn
+from without_statistics import Folded
 
 from lesion.formats.arrays import load_split
 from lesion.network.device import prepare
 from lesion.network.inputs import to_model_input
-from lesion.network.mixed import Float32Conv2d
 from lesion.network.predict import Predictor, probability_maps
 from lesion.photos.archives import ArchiveReader
 from lesion.pipeline.files import write_csv
@@ -104,30 +102,6 @@ def cross_entropy_and_iou(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 LOSSES["bce_iou"] = cross_entropy_and_iou
-
-
-class Folded(Trainer):
-    """The encoder's batch normalisations keep what ImageNet gave them, and their scales and shifts
-    are learned as parts of the convolutions before them: a step has none of them to compute."""
-
-    def __init__(self, *given: object) -> None:
-        super().__init__(*given)
-        for layers in self.model.encoder.modules():
-            if isinstance(layers, nn.Sequential):
-                for conv, norm in pairwise(layers):
-                    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                        conv.forward = partial(folded, conv, norm)
-                        norm.forward = lambda images: images
-
-
-def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
-    """The convolution, then the normalisation by the statistics that it has."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
-    if isinstance(conv, Float32Conv2d):
-        with torch.autocast(images.device.type, enabled=False):
-            return conv._conv_forward(images.float(), weight, bias)
-    return conv._conv_forward(images, weight, bias)
 
 
 class Styled(Trainer):

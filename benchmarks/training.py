@@ -8,6 +8,7 @@ round each in turn; numbers are medians over the rounds, with the least and the 
 ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
            augmentation; prediction by lesion.network.predict.Predictor
 given back the same without lesion.network.memory.memory_kept, as glibc is by itself
+folded     ours, the encoder's batch normalisations folded into convolutions: without_statistics.py
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
 expert     theirs in channels-last, and in the precision of ours
@@ -36,6 +37,7 @@ from measure import machine, spread, table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import conv_flop_count, flop_registry
+from without_statistics import Folded
 
 import lesion.training.trainer
 from lesion.network.device import in_bfloat16, prepare
@@ -62,10 +64,11 @@ def main() -> None:
     given = parser.parse_args()
     device = prepare(given.threads, given.precision)
 
-    trainer = our_trainer(given, device)
+    trainer, folded = our_trainer(given, device), our_trainer(given, device, Folded)
     contenders = {
         "ours": lambda: trainer.advance(),
         "ours, given back": lambda: trainer.advance(),
+        "ours, folded": lambda: folded.advance(),
         "ours, prediction": predictor(trainer, given),
     }
     contenders |= theirs(given, device)
@@ -102,7 +105,7 @@ def main() -> None:
 
 def as_trained(name: str) -> AbstractContextManager[None]:
     """As the stage `train` computes, for ours; nothing for others."""
-    return memory_kept() if name == "ours" else nullcontext()
+    return memory_kept() if name in ("ours", "ours, folded") else nullcontext()
 
 
 def precision_of(name: str, given: argparse.Namespace, device: torch.device) -> torch.dtype:
@@ -182,7 +185,9 @@ def row(name: str, rates: dict[str, list[float]]) -> dict[str, str]:
     }
 
 
-def our_trainer(given: argparse.Namespace, device: torch.device) -> Trainer:
+def our_trainer(
+    given: argparse.Namespace, device: torch.device, kind: type[Trainer] = Trainer
+) -> Trainer:
     rng = np.random.default_rng(0)
     side = given.image_size
     split = Split(
@@ -209,7 +214,7 @@ def our_trainer(given: argparse.Namespace, device: torch.device) -> Trainer:
         colour=0.5,
         hairs=0.1,
     )
-    return Trainer(params, split, Split(split.images[:1], split.masks[:1], ["0"]), device)
+    return kind(params, split, Split(split.images[:1], split.masks[:1], ["0"]), device)
 
 
 def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:
