@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lesion.network.device import in_bfloat16
+from lesion.network.folding import NormalisedConv2d
 
 
 class Float32Conv2d(nn.Conv2d):
@@ -15,6 +16,15 @@ class Float32Conv2d(nn.Conv2d):
             return super().forward(images.float())
 
 
+class Float32NormalisedConv2d(Float32Conv2d, NormalisedConv2d):
+    """The same, with the normalisation after it."""
+
+    plain = Float32Conv2d
+
+
+_IN_FLOAT32 = {nn.Conv2d: Float32Conv2d, NormalisedConv2d: Float32NormalisedConv2d}
+
+
 def keep_in_float32(network: nn.Module, device: torch.device, precision: str) -> None:
     """Takes out of bfloat16, in place, what a processor computes much faster in float32.
 
@@ -24,8 +34,8 @@ def keep_in_float32(network: nn.Module, device: torch.device, precision: str) ->
     if device.type != "cpu" or not in_bfloat16(device, precision):
         return
     for module in network.modules():
-        if type(module) is nn.Conv2d and _is_strided_depthwise(module):
-            module.__class__ = Float32Conv2d  # in place, whatever holds it
+        if isinstance(module, nn.Conv2d) and _is_strided_depthwise(module):
+            module.__class__ = _IN_FLOAT32[type(module)]  # in place, whatever holds it
 
 
 def _is_strided_depthwise(conv: nn.Conv2d) -> bool:

@@ -1,15 +1,13 @@
 """From uint8 images to lesion probabilities."""
 
-import copy
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lesion.network.device import autocast
+from lesion.network.folding import folded
 from lesion.network.inputs import to_model_input, to_unit
 from lesion.pipeline.parallel import in_order
 
@@ -26,7 +24,7 @@ class Predictor(nn.Module):
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        self.network = _folded(network)
+        self.network = folded(network)
         self.precision = precision
         device = next(network.parameters()).device
         with autocast(device, precision):
@@ -93,20 +91,6 @@ def probability_maps(
 def _mean(views: list[Tensor]) -> Tensor:
     # Torch's own mean may add in another order at the end of the memory than before it.
     return sum(views[1:], start=views[0]) / len(views)
-
-
-def _folded(network: nn.Module) -> nn.Module:
-    """A copy that predicts, of which each BatchNorm is part of the convolution before it.
-
-    What follows each other in a module is called in that order, in torchvision's as in ours.
-    """
-    copied = copy.deepcopy(network).eval()
-    for module in list(copied.modules()):
-        for (name, conv), (after, norm) in pairwise(list(module.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, after, nn.Identity())
-    return copied
 
 
 def _convert_weights(network: nn.Module) -> None:

@@ -32,6 +32,8 @@ class Encoder(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
+    def modules(self) -> Iterator[nn.Module]: ...
+
 
 class DoubleConv(nn.Sequential):
     """Twice 3x3 convolution, batch normalisation, ReLU; B×C×H×W in, B×`out_channels`×H×W out.

@@ -1,0 +1,82 @@
+"""Batch normalisations as parts of the convolutions before them.
+
+By statistics that stay as they are, a normalisation multiplies each channel and adds to it, which a
+convolution can do by its weights and its bias.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from lesion.network.unet import Encoder
+
+
+class NormalisedConv2d(nn.Conv2d):
+    """A convolution, and the normalisation after it by the statistics that that one has.
+
+    Its weights, and the normalisation's scales and shifts, learn as if the two were apart.
+    """
+
+    norm: tuple[nn.BatchNorm2d]  # in a tuple it stays a part of the network in its own place alone
+    plain: type[nn.Conv2d] = nn.Conv2d  # what it is by itself
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×C×H×W in, normalised B×C×H×W out."""
+        (norm,) = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        mean = norm.running_mean if self.bias is None else norm.running_mean - self.bias
+        return self._conv_forward(
+            images, self.weight * scale[:, None, None, None], norm.bias - mean * scale
+        )
+
+
+class Passed(nn.BatchNorm2d):
+    """A normalisation that the convolution before it has computed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def fix_statistics(network: Encoder | nn.Module) -> None:
+    """Lets each normalisation after a convolution, in place, keep its statistics in training too.
+
+    Weights and their names stay. To find the mean and the variance of a batch, and to learn through
+    them, takes longer than any other operation of a step with many pixels (docs/benchmarks.md).
+    """
+    for _, (_, conv), (_, norm) in _pairs(network):
+        conv.norm = (norm,)  # type: ignore[assignment]
+        conv.__class__, norm.__class__ = NormalisedConv2d, Passed
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy that predicts, of which each normalisation after a convolution is part of that one."""
+    copied = copy.deepcopy(network).eval()
+    for module, (name, conv), (after, norm) in _pairs(copied):
+        if isinstance(conv, NormalisedConv2d):
+            conv.__class__ = conv.plain  # type: ignore[assignment]
+            del conv.norm
+        setattr(module, name, fuse_conv_bn_eval(conv, norm))
+        setattr(module, after, nn.Identity())
+    return copied
+
+
+def _pairs(
+    network: Encoder | nn.Module,
+) -> Iterator[tuple[nn.Module, tuple[str, nn.Conv2d], tuple[str, nn.BatchNorm2d]]]:
+    """What has a convolution with a normalisation after it, and the names and modules of the two.
+
+    What follows each other in a module is called in that order, in torchvision's as in ours.
+    """
+    for module in list(network.modules()):
+        for (name, conv), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                yield module, (name, conv), (after, norm)
