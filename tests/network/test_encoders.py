@@ -8,6 +8,7 @@ from torchvision.models import get_model
 
 from lesion.formats.architecture import ENCODERS
 from lesion.network.encoders import TorchvisionEncoder
+from lesion.network.folding import fix_statistics
 from lesion.network.predict import Predictor
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
@@ -114,6 +115,21 @@ def test_a_predictor_has_no_batch_normalisation_left_and_gives_the_same_logits(n
     expected = network(batch)
     assert expected.std() > 1e-3
     torch.testing.assert_close(faster(batch), expected, rtol=1e-9, atol=1e-9 * expected.std())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BLOCKS)
+def test_no_normalisation_of_an_encoder_with_fixed_statistics_is_by_the_batch(name):
+    torch.manual_seed(0)
+    network = trained(TorchvisionEncoder(name, 5)).double()
+    before = copy.deepcopy(network.state_dict())
+    batch = images(2, 64, 64).double()
+    expected = network(batch)
+    fix_statistics(network)
+    for found, feature in zip(network(batch), expected, strict=True):
+        torch.testing.assert_close(found, feature, rtol=1e-9, atol=1e-9 * feature.std())
+    network.train()(batch)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_a_new_encoder_is_in_training_and_has_seen_no_image(built):

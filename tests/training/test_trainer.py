@@ -13,6 +13,7 @@ import torch
 from torchvision.models import get_model
 
 from lesion.network.device import prepare
+from lesion.network.model import build_model
 from lesion.network.unet import UNet
 from lesion.parameters.train import TrainParams
 from lesion.pipeline.errors import InputError
@@ -135,8 +136,12 @@ def test_two_trainings_are_equal_bit_for_bit(trainer, network):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("network", "stops"),
-    [({}, range(4)), ({"encoder": "efficientnet_b0", "depth": 3}, (1, 2))],
-    ids=["unet", "efficientnet"],
+    [
+        ({}, range(4)),
+        ({"encoder": "efficientnet_b0", "depth": 3}, (1, 2)),
+        ({**ENCODER, "pretrained": True}, (1, 3)),
+    ],
+    ids=["unet", "efficientnet", "pretrained"],
 )
 def test_a_training_that_goes_on_from_any_step_ends_bit_for_bit_as_the_uninterrupted_one(
     trainer, tmp_path, precision, network, stops
@@ -295,6 +300,34 @@ def test_an_encoder_begins_with_the_weights_that_are_given(trainer):
     given = classifier(ENCODER["encoder"])
     own = next(running.model.encoder.parameters())
     assert torch.equal(own, given["features.0.0.weight"])
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_an_encoder_keeps_the_statistics_that_came_with_its_weights_and_no_others(
+    trainer, pretrained
+):
+    running = trainer(**ENCODER, pretrained=pretrained, epochs=1)
+    before = copy.deepcopy(running.model.state_dict())
+    finish(running)
+    for state in (running.model.state_dict(), running.averaged.state_dict(), running.best):
+        changed = {name for name in state if not torch.equal(state[name], before[name])}
+        statistics = {name for name in state if "running_" in name or "num_batches" in name}
+        kept = {name for name in statistics if pretrained and name.startswith("encoder.")}
+        assert changed & statistics == statistics - kept
+        assert changed >= {name for name in state if name.endswith("bias")} - statistics
+
+
+def test_the_best_weights_alone_score_what_validation_saw_of_a_pretrained_encoder(
+    trainer, validation_split
+):
+    running = finish(trainer(**ENCODER, pretrained=True, epochs=2))
+    network = build_model(running.params).eval()
+    network.load_state_dict(running.best)
+    score = partial(score_batch, network, running.params)
+    totals = score_rows(score, validation_split, np.arange(len(validation_split)), 4, CPU)
+    record = running.best_record
+    expected = [record.val_loss, record.val_dice, record.val_iou]
+    assert (totals / len(validation_split)).tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_mapped_arrays_give_what_arrays_in_memory_give(trainer, train_split, tmp_path):

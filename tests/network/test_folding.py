@@ -1,0 +1,111 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lesion.network import device
+from lesion.network.folding import fix_statistics, folded
+from lesion.network.mixed import Float32Conv2d, keep_in_float32
+
+
+def network() -> nn.Sequential:
+    """Normalisations after a convolution without and with a bias, and one after none."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(inplace=True),
+        nn.Sequential(nn.Conv2d(6, 6, 3, stride=2, groups=6), nn.BatchNorm2d(6, eps=0.1)),
+        nn.Hardswish(),
+        nn.BatchNorm2d(6),
+    )
+    for layer in layers.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -1, 1)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.uniform_(layer.bias, -1, 1)
+    return layers.double()
+
+
+def fixed() -> nn.Sequential:
+    changed = network()
+    fix_statistics(changed)
+    return changed
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(4, 3, 20, 20, dtype=torch.double)
+
+
+def test_in_training_it_gives_what_normalisations_by_their_own_statistics_do(images):
+    expected, found = network()[:5].eval(), fixed()[:5].train()
+    torch.testing.assert_close(found(images), expected(images))
+
+
+def test_weights_scales_and_shifts_learn_as_if_the_normalisations_were_apart(images):
+    expected, found = network()[:5].eval(), fixed()[:5].train()
+    for layers in (expected, found):
+        layers(images).square().sum().backward()
+    for (name, one), other in zip(expected.named_parameters(), found.parameters(), strict=True):
+        assert one.grad.any() and other.grad is not None, name
+        torch.testing.assert_close(other.grad, one.grad)
+
+
+def test_statistics_stay_but_for_those_of_a_normalisation_after_no_convolution(images):
+    changed, before = fixed().train(), network().state_dict()
+    changed(images)
+    after = changed.state_dict()
+    assert [name for name in after if not torch.equal(after[name], before[name])] == [
+        "5.running_mean",
+        "5.running_var",
+        "5.num_batches_tracked",
+    ]
+
+
+def test_weights_keep_their_names_and_order():
+    assert list(fixed().state_dict()) == list(network().state_dict())
+    assert list(dict(fixed().named_modules())) == list(dict(network().named_modules()))
+
+
+def test_a_copy_has_normalisations_of_its_own(images):
+    original = fixed()
+    before = original(images)
+    with torch.no_grad():
+        copied = copy.deepcopy(original)
+        copied[1].weight.zero_()
+        assert not torch.equal(copied(images), before)
+    assert torch.equal(original(images), before)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("make", [network, fixed])
+def test_a_folded_copy_predicts_the_same_and_leaves_the_network_as_it_was(make, images):
+    original = make()[:5].eval()
+    names = list(original.state_dict())
+    faster = folded(original)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in faster.modules())
+    assert {type(layer) for layer in faster.modules() if isinstance(layer, nn.Conv2d)} == {
+        nn.Conv2d
+    }
+    torch.testing.assert_close(faster(images), original(images))
+    assert list(original.state_dict()) == names
+
+
+def test_what_stays_in_float32_does_so_with_its_normalisation(images, monkeypatch):
+    monkeypatch.setattr(device, "bfloat16_unit", lambda device: "amx")
+    changed, expected = fixed()[:5].float(), network()[:5].float().eval()
+    keep_in_float32(changed, torch.device("cpu"), "auto")
+    kept = changed[3][0]
+    assert isinstance(kept, Float32Conv2d) and not isinstance(changed[0], Float32Conv2d)
+    features = torch.randn(2, 6, 9, 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = changed[3](features.bfloat16())
+        assert changed[:3](images.float()).dtype == torch.bfloat16
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected[3](features.bfloat16().float()))
+    predicting = folded(changed)[3][0]
+    assert type(predicting) is Float32Conv2d
+    torch.testing.assert_close(predicting(features), expected[3](features))
