@@ -89,6 +89,7 @@ def rate(given: argparse.Namespace) -> float:
 
 def trainer_of(preset: str, precision: str, threads: int, steps: int = 1) -> Any:
     import numpy as np
+    from random_weights import random_weights
 
     from lesion.network.device import prepare
     from lesion.parameters.reading import PARAMS_FILE, read_params
@@ -102,7 +103,7 @@ def trainer_of(preset: str, precision: str, threads: int, steps: int = 1) -> Any
     count, side = knobs.batch_size * (steps + 1), knobs.image_size
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     split = Split(images, images[..., 0] % 2, [str(number) for number in range(count)])
-    return Trainer(knobs, split, split, device)
+    return Trainer(knobs, split, split, device, random_weights(knobs.encoder))
 
 
 def operations(given: argparse.Namespace) -> list[dict]:

@@ -33,8 +33,8 @@ import torch
 from measure import machine, measure, stages_in, table
 from preset_values import preset_values
 from scipy import stats
+from statistics_by_batch import BatchStatistics
 from torch import Tensor, nn
-from without_statistics import Folded
 
 from lesion.formats.arrays import load_split
 from lesion.network.device import prepare
@@ -162,7 +162,7 @@ class Averaged:
     def _take_statistics(self, batches: int = 40) -> None:
         trainer = self.trainers[0]
         for module in self.averaged.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if type(module) is nn.BatchNorm2d:  # the expanding path's
                 module.reset_running_stats()
                 module.momentum = None  # the mean of all batches
         self.averaged.train()
@@ -205,7 +205,7 @@ CHANGES = {
     "base": Change(""),
     "gamma and CLAHE": Change("lamps and cameras differ so", trainer=augmented_by(Contrast)),
     "told the truth's style": Change("style is no longer noise", trainer=Styled),
-    "ImageNet's statistics": Change("a shorter step for nothing", trainer=Folded),
+    "each batch's statistics": Change("nearer to these photographs", trainer=BatchStatistics),
     "three trainings averaged": Change("a flatter, wider minimum", trainer=Averaged),
     "cross-entropy and IoU": Change("nearer to what is scored", {"loss": "bce_iou"}),
 }

@@ -8,7 +8,7 @@ round each in turn; numbers are medians over the rounds, with the least and the 
 ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
            augmentation; prediction by lesion.network.predict.Predictor
 given back the same without lesion.network.memory.memory_kept, as glibc is by itself
-folded     ours, the encoder's batch normalisations folded into convolutions: without_statistics.py
+by batch   ours, the encoder's normalisations by each batch's statistics: statistics_by_batch.py
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
 expert     theirs in channels-last, and in the precision of ours
@@ -33,7 +33,8 @@ import numpy as np
 import torch
 from measure import machine, spread, table
 from operations import Operations
-from without_statistics import Folded
+from random_weights import random_weights
+from statistics_by_batch import BatchStatistics
 
 import lesion.training.trainer
 from lesion.network.device import in_bfloat16, prepare
@@ -60,13 +61,12 @@ def main() -> None:
     given = parser.parse_args()
     device = prepare(given.threads, given.precision)
 
-    trainer, folded = our_trainer(given, device), our_trainer(given, device, Folded)
-    contenders = {
-        "ours": lambda: trainer.advance(),
-        "ours, given back": lambda: trainer.advance(),
-        "ours, folded": lambda: folded.advance(),
-        "ours, prediction": predictor(trainer, given),
-    }
+    trainer = our_trainer(given, device)
+    contenders = {"ours": lambda: trainer.advance(), "ours, given back": lambda: trainer.advance()}
+    if given.encoder != "none":
+        by_batch = our_trainer(given, device, BatchStatistics)
+        contenders["ours, by batch"] = lambda: by_batch.advance()
+    contenders["ours, prediction"] = predictor(trainer, given)
     contenders |= theirs(given, device)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(given.rounds):
@@ -101,7 +101,7 @@ def main() -> None:
 
 def as_trained(name: str) -> AbstractContextManager[None]:
     """As the stage `train` computes, for ours; nothing for others."""
-    return memory_kept() if name in ("ours", "ours, folded") else nullcontext()
+    return memory_kept() if name in ("ours", "ours, by batch") else nullcontext()
 
 
 def precision_of(name: str, given: argparse.Namespace, device: torch.device) -> torch.dtype:
@@ -208,7 +208,8 @@ def our_trainer(
         colour=0.5,
         hairs=0.1,
     )
-    return kind(params, split, Split(split.images[:1], split.masks[:1], ["0"]), device)
+    validation = Split(split.images[:1], split.masks[:1], ["0"])
+    return kind(params, split, validation, device, random_weights(given.encoder))
 
 
 def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:
