@@ -8,7 +8,7 @@ from torchvision.models import get_model
 
 from lesion.formats.architecture import ENCODERS
 from lesion.network.encoders import TorchvisionEncoder
-from lesion.network.folding import fix_statistics
+from lesion.network.folding import RectifiedConv2d, fix_statistics
 from lesion.network.predict import Predictor
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
@@ -130,6 +130,20 @@ def test_no_normalisation_of_an_encoder_with_fixed_statistics_is_by_the_batch(na
         torch.testing.assert_close(found, feature, rtol=1e-9, atol=1e-9 * feature.std())
     network.train()(batch)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_predictor_gives_the_same_to_the_bit_with_relus_within_convolutions(name, monkeypatch):
+    torch.manual_seed(0)
+    network = trained(UNet(width=2, encoder=TorchvisionEncoder(name, 5)))
+    photographs = torch.randint(0, 256, (8, 64, 64, 3), dtype=torch.uint8)
+    faster = Predictor(network)
+    assert any(isinstance(layer, RectifiedConv2d) for layer in faster.modules())
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = Predictor(network)
+    assert not any(isinstance(layer, RectifiedConv2d) for layer in plain.modules())
+    assert torch.equal(faster(photographs, tta=True), plain(photographs, tta=True))
 
 
 def test_a_new_encoder_is_in_training_and_has_seen_no_image(built):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lesion.network import device
-from lesion.network.folding import fix_statistics, folded
+from lesion.network.folding import RectifiedConv2d, fix_statistics, folded, rectify
 from lesion.network.mixed import Float32Conv2d, keep_in_float32
 
 
@@ -109,3 +109,70 @@ def test_what_stays_in_float32_does_so_with_its_normalisation(images, monkeypatc
     predicting = folded(changed)[3][0]
     assert type(predicting) is Float32Conv2d
     torch.testing.assert_close(predicting(features), expected[3](features))
+
+
+def rectifying(kind: torch.dtype = torch.float32) -> nn.Sequential:
+    """Convolutions of several kinds with a ReLU after them, and two layers that are not to be."""
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Identity(), nn.ReLU6())
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 5, padding=2, stride=2, bias=False),
+        nn.ReLU(inplace=True),
+        block,
+        nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8, stride=2), nn.ReLU6()),
+        nn.Conv2d(8, 4, 1),
+        nn.Hardswish(),
+        nn.ReLU(),
+    )
+    return layers.to(kind, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def number_rectified(network: nn.Module) -> int:
+    return sum(isinstance(layer, RectifiedConv2d) for layer in network.modules())
+
+
+KINDS = [torch.float32, torch.bfloat16]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_relu_within_the_convolution_gives_the_same_to_the_bit(kind):
+    if kind is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bfloat16")
+    plain, changed = rectifying(kind), rectifying(kind)
+    rectify(changed)
+    assert number_rectified(changed) == 3
+    images = (20 * torch.randn(8, 3, 33, 40)).to(kind, memory_format=torch.channels_last)
+    found, expected = changed(images), plain(images)
+    assert found.dtype == kind and torch.equal(found, expected)
+    assert (plain[:3](images) == 6).any() and (plain[:3](images) == 0).any()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_where_onednn_does_not_compute_nothing_is_changed(kind, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    changed = rectifying(kind)
+    rectify(changed)
+    assert number_rectified(changed) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [lambda network: network.double(), lambda network: network.requires_grad_(True)]
+)
+def test_what_is_in_float64_or_learns_stays_as_it_is(change):
+    changed = change(rectifying())
+    rectify(changed)
+    assert number_rectified(changed) == 0
+
+
+def test_a_relu_that_has_several_places_stays():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 3, 1), nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.relu(self.relu(self.conv(images)) - images)
+
+    block = Block().requires_grad_(False)
+    rectify(block)
+    assert number_rectified(block) == 0

@@ -172,7 +172,7 @@ def test_a_file_that_fails_its_check_takes_nobodys_place(tmp_path):
             weights.mul_(1e30)  # finite, but no sum of their products is
     folder, path = save(tmp_path / "model", network, header), tmp_path / "model.onnx"
     path.write_bytes(b"the one before")
-    with pytest.raises(InputError, match=r"model\.onnx: not written, .*nan; expected at most"):
+    with pytest.raises(InputError, match=r"model\.onnx: not written, .*; expected at most"):
         export(folder, path)
     assert path.read_bytes() == b"the one before"
     assert {entry.name for entry in tmp_path.iterdir()} == {"model", "model.onnx"}

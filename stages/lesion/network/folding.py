@@ -1,7 +1,7 @@
-"""Batch normalisations as parts of the convolutions before them.
+"""Normalisations and activations as parts of the convolutions before them.
 
-By statistics that stay as they are, a normalisation multiplies each channel and adds to it, which a
-convolution can do by its weights and its bias.
+By statistics that stay as they are, a batch normalisation multiplies each channel and adds to it,
+which a convolution can do by its weights and its bias. A ReLU it can do before it stores its sums.
 """
 
 from __future__ import annotations
@@ -67,6 +67,53 @@ def folded(network: nn.Module) -> nn.Module:
         setattr(module, name, fuse_conv_bn_eval(conv, norm))
         setattr(module, after, nn.Identity())
     return copied
+
+
+class RectifiedConv2d(nn.Conv2d):
+    """A convolution and the ReLU after it, on a processor, which has no gradient.
+
+    Its values are those of the two apart, to the bit, as rounding keeps an order; but a sum that is
+    no number becomes 0.
+    """
+
+    highest: float | None  # that the ReLU lets pass
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×C×H×W in, rectified B×C×H×W of the weights' type out."""
+        kind, bounds = ("relu", []) if self.highest is None else ("hardtanh", [0.0, self.highest])
+        return torch.ops.mkldnn._convolution_pointwise(
+            images.to(self.weight.dtype), self.weight, self.bias, self.padding, self.stride,
+            self.dilation, self.groups, kind, bounds, "",
+        )  # fmt: skip
+
+
+def rectify(network: nn.Module) -> None:
+    """Makes each ReLU after a convolution part of that one, in place, where oneDNN computes it.
+
+    In an nn.Sequential alone: in others, such as ResNet's blocks, one ReLU has several places.
+    """
+    highest = {nn.ReLU: None, nn.ReLU6: 6.0}
+    for module in list(network.modules()):
+        children = module.named_children() if isinstance(module, nn.Sequential) else ()
+        layers = [(name, layer) for name, layer in children if type(layer) is not nn.Identity]
+        for (_, conv), (after, activation) in pairwise(layers):
+            if type(conv) is nn.Conv2d and type(activation) in highest and _in_onednn(conv.weight):
+                conv.highest = highest[type(activation)]  # type: ignore[assignment]
+                conv.__class__ = RectifiedConv2d
+                setattr(module, after, nn.Identity())
+
+
+def _in_onednn(weight: Tensor) -> bool:
+    """Whether oneDNN computes a convolution by such weights, of which none is to learn."""
+    if (
+        weight.requires_grad
+        or weight.device.type != "cpu"
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return False
+    if weight.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.float32
 
 
 def _pairs(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lesion.network.device import autocast
-from lesion.network.folding import folded
+from lesion.network.folding import folded, rectify
 from lesion.network.inputs import to_model_input, to_unit
 from lesion.pipeline.parallel import in_order
 
@@ -18,8 +18,8 @@ TOGETHER = {"cpu": 8, "cuda": 32}  # views a forward pass
 class Predictor(nn.Module):
     """A network behind the simplest interface: photographs in, probabilities out.
 
-    It has a copy of the network as it was given, made faster: without BatchNorm, and in bfloat16
-    where `precision` asks for that.
+    It has a copy of the network as it was given, made faster: without BatchNorm, in bfloat16 where
+    `precision` asks for that, and on a processor without ReLU.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -30,6 +30,7 @@ class Predictor(nn.Module):
         with autocast(device, precision):
             if torch.is_autocast_enabled(device.type):
                 _convert_weights(self.network)
+        rectify(self.network)
 
     def forward(self, images: Tensor, tta: bool = False) -> Tensor:
         """Probability of lesion for each pixel, float32 B×H×W, of uint8 RGB images, B×H×W×3.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lesion.formats.header import WEIGHTS_FILE, Header
 from lesion.formats.settings import SETTINGS_FILE, Settings, read_settings
+from lesion.network.folding import folded
 from lesion.network.inputs import to_model_input, to_unit
 from lesion.network.predict import MIRRORS, Predictor
 from lesion.network.unet import UNet
@@ -44,7 +45,7 @@ class Calibrated(nn.Module):
 
     def __init__(self, network: UNet, settings: Settings) -> None:
         super().__init__()
-        self.network = Predictor(network).network  # without BatchNorm
+        self.network = folded(network)  # without BatchNorm
         self.multiple = network.multiple
         self.mirrors = MIRRORS if settings.tta else MIRRORS[:1]
         self.temperature = settings.temperature
