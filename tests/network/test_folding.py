@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lesion.network import device
 from lesion.network.folding import RectifiedConv2d, fix_statistics, folded, rectify
-from lesion.network.mixed import Float32Conv2d, keep_in_float32
 
 
 def network() -> nn.Sequential:
@@ -92,23 +90,6 @@ def test_a_folded_copy_predicts_the_same_and_leaves_the_network_as_it_was(make, 
     }
     torch.testing.assert_close(faster(images), original(images))
     assert list(original.state_dict()) == names
-
-
-def test_what_stays_in_float32_does_so_with_its_normalisation(images, monkeypatch):
-    monkeypatch.setattr(device, "bfloat16_unit", lambda device: "amx")
-    changed, expected = fixed()[:5].float(), network()[:5].float().eval()
-    keep_in_float32(changed, torch.device("cpu"), "auto")
-    kept = changed[3][0]
-    assert isinstance(kept, Float32Conv2d) and not isinstance(changed[0], Float32Conv2d)
-    features = torch.randn(2, 6, 9, 9)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = changed[3](features.bfloat16())
-        assert changed[:3](images.float()).dtype == torch.bfloat16
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected[3](features.bfloat16().float()))
-    predicting = folded(changed)[3][0]
-    assert type(predicting) is Float32Conv2d
-    torch.testing.assert_close(predicting(features), expected[3](features))
 
 
 def rectifying(kind: torch.dtype = torch.float32) -> nn.Sequential:

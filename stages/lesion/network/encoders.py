@@ -39,6 +39,10 @@ class TorchvisionEncoder(nn.Module):
         kept = [level for level in levels if level <= depth]
         self.blocks = nn.ModuleList(nn.Sequential(*levels[level][0]) for level in kept)
         self.channels = {level: levels[level][1] for level in kept}
+        for module in self.modules():
+            # To learn, torch copies the input of what works in place, ReLU's apart.
+            if hasattr(module, "inplace") and not isinstance(module, nn.ReLU):
+                module.inplace = False  # type: ignore[assignment]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of each level, finest first, of normalised images, B×3×H×W."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lesion.network.device import autocast
 from lesion.network.folding import fix_statistics
 from lesion.network.inputs import to_model_input
-from lesion.network.mixed import keep_in_float32
+from lesion.network.mixed import suit_bfloat16
 from lesion.network.model import build_model
 from lesion.network.unet import UNet
 from lesion.pipeline.errors import InputError
@@ -87,7 +87,7 @@ class Trainer:
         self.model = build_model(params, imagenet).to(device).to(memory_format=torch.channels_last)
         if imagenet:  # whose statistics are those of a million photographs
             fix_statistics(self.model.encoder)
-        keep_in_float32(self.model, device, params.precision)
+        suit_bfloat16(self.model, device, params.precision)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._averages = paired(self.averaged, self.model, torch.is_floating_point)
         # BatchNorm's count of batches.
