@@ -46,13 +46,16 @@ class Operations(TorchDispatchMode):
         return result
 
 
-def arithmetic(function: Any, given: tuple, result: object) -> int:
+def arithmetic(function: Any, given: tuple, result: Any) -> int:
     """How many operations a call is: a multiplication and an addition are two."""
     if function is torch.ops.aten.convolution_backward.default:
         # As many for each gradient as forward. The counter takes a depthwise one for a full one.
         above, images, weights, *_, transposed, _, _, wanted = given
         once = conv_flop_count(images.shape, weights.shape, above.shape, transposed)
         return once * sum(wanted[:2])
+    if function is torch.ops.mkldnn._convolution_pointwise.default:  # with a ReLU
+        images, weights, *_ = given
+        return conv_flop_count(images.shape, weights.shape, result.shape)
     count = flop_registry.get(function._overloadpacket)
     return count(*given, out_val=result) if count else 0
 

@@ -1,11 +1,13 @@
 """The count of operations by which docs/benchmarks.md says how far a step is from its floor."""
 
+import copy
 import sys
 
 import pytest
 import torch
 from torch import nn
 
+from lesion.network.folding import rectify
 from project import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -28,6 +30,17 @@ def test_each_gradient_of_a_convolution_is_as_much_arithmetic_as_the_convolution
         conv(images).sum().backward()
     assert operations.kinds[f"{kind} convolutions, forward"].operations == expected
     assert operations.kinds[f"{kind} convolutions, backward"].operations == 2 * expected
+
+
+@pytest.mark.parametrize("name", ["dense", "depthwise", "pointwise"])
+def test_a_convolution_with_a_relu_within_is_counted_as_one_without(name):
+    conv, expected, kind = CONVOLUTIONS[name]
+    layers = nn.Sequential(copy.deepcopy(conv).requires_grad_(False), nn.ReLU())
+    rectify(layers)
+    with Operations() as operations:
+        layers(torch.randn(1, 8, 4, 4))
+    assert operations.kinds[f"{kind} convolutions, forward"].operations == expected
+    assert "ReLU" not in operations.kinds
 
 
 def test_bytes_are_those_that_are_read_and_written_and_a_view_has_none():
