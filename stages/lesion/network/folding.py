@@ -105,11 +105,11 @@ def rectify(network: nn.Module) -> None:
 
 def _in_onednn(weight: Tensor) -> bool:
     """Whether oneDNN computes a convolution by such weights, of which none is to learn."""
-    if (
-        weight.requires_grad
-        or weight.device.type != "cpu"
-        or not torch.backends.mkldnn.is_available()
-    ):
+    # No public name: torch's compiler uses it. Without it all is computed as it is elsewhere.
+    there = torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+    if not there or weight.requires_grad or weight.device.type != "cpu":
         return False
     if weight.dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
