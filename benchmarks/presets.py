@@ -9,8 +9,9 @@ folder to measure anew. Nothing is chosen on the test split here or by the stage
 minutes    wall clock of `python stages/train.py`, start-up and MLflow included
 scores     per image at the original size, mean over the test images; mean and standard deviation
            over the seeds
-difference to the last preset named: of each image's mean over the seeds; mean over the images, with
-           the 95 % interval of 10000 bootstrap samples of the images
+difference to the last preset named, or with --before to the same preset in that folder, of another
+           version of this project, say: of each image's mean over the seeds; mean over the images,
+           with the 95 % interval of 10000 bootstrap samples of the images
 """
 
 import argparse
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", help="instead of the presets' own")
     parser.add_argument("--threads", type=int, help="instead of the presets' own")
+    parser.add_argument("--before", type=Path, help="folder of other results, to compare with")
     given = parser.parse_args()
     options = {"precision": given.precision, "threads": given.threads}
     changes = {name: value for name, value in options.items() if value is not None}
@@ -47,9 +49,14 @@ def main() -> None:
         preset: [run(given.data, given.runs, preset, seed, changes) for seed in range(given.seeds)]
         for preset in given.presets
     }
-    against = per_image(results[given.presets[-1]])
+    others = {preset: results[given.presets[-1]] for preset in results}
+    if given.before:
+        others = {
+            preset: [given.before / folder.name for folder in runs]
+            for preset, runs in results.items()
+        }
     print(f"{machine(['torch', 'torchvision'])}\n\n{given.seeds} seeds\n")
-    print(table([row(preset, runs, against) for preset, runs in results.items()]))
+    print(table([row(preset, runs, per_image(others[preset])) for preset, runs in results.items()]))
 
 
 def run(data: Path, runs: Path, preset: str, seed: int, changes: dict[str, object]) -> Path:
