@@ -33,7 +33,6 @@ import torch
 from measure import machine, measure, stages_in, table
 from preset_values import preset_values
 from scipy import stats
-from statistics_by_batch import BatchStatistics
 from torch import Tensor, nn
 
 from lesion.formats.arrays import load_split
@@ -205,7 +204,9 @@ CHANGES = {
     "base": Change(""),
     "gamma and CLAHE": Change("lamps and cameras differ so", trainer=augmented_by(Contrast)),
     "told the truth's style": Change("style is no longer noise", trainer=Styled),
-    "each batch's statistics": Change("nearer to these photographs", trainer=BatchStatistics),
+    "each batch's statistics": Change(
+        "nearer to these photographs", {"encoder_statistics": "batch"}
+    ),
     "three trainings averaged": Change("a flatter, wider minimum", trainer=Averaged),
     "cross-entropy and IoU": Change("nearer to what is scored", {"loss": "bce_iou"}),
 }

@@ -8,7 +8,7 @@ round each in turn; numbers are medians over the rounds, with the least and the 
 ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
            augmentation; prediction by lesion.network.predict.Predictor
 given back the same without lesion.network.memory.memory_kept, as glibc is by itself
-by batch   ours, the encoder's normalisations by each batch's statistics: statistics_by_batch.py
+by batch   ours with encoder_statistics batch; the others are with imagenet
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
            Dice; float images that are on the device already; no augmentation
 expert     theirs in channels-last, and in the precision of ours
@@ -34,7 +34,6 @@ import torch
 from measure import machine, spread, table
 from operations import Operations
 from random_weights import random_weights
-from statistics_by_batch import BatchStatistics
 
 import lesion.training.trainer
 from lesion.network.device import in_bfloat16, prepare
@@ -64,7 +63,7 @@ def main() -> None:
     trainer = our_trainer(given, device)
     contenders = {"ours": lambda: trainer.advance(), "ours, given back": lambda: trainer.advance()}
     if given.encoder != "none":
-        by_batch = our_trainer(given, device, BatchStatistics)
+        by_batch = our_trainer(given, device, "batch")
         contenders["ours, by batch"] = lambda: by_batch.advance()
     contenders["ours, prediction"] = predictor(trainer, given)
     contenders |= theirs(given, device)
@@ -180,7 +179,7 @@ def row(name: str, rates: dict[str, list[float]]) -> dict[str, str]:
 
 
 def our_trainer(
-    given: argparse.Namespace, device: torch.device, kind: type[Trainer] = Trainer
+    given: argparse.Namespace, device: torch.device, statistics: str = "imagenet"
 ) -> Trainer:
     rng = np.random.default_rng(0)
     side = given.image_size
@@ -199,6 +198,7 @@ def our_trainer(
         seed=0,
         lr=1e-3,
         encoder_lr=0.3,
+        encoder_statistics=statistics,
         schedule="constant",
         loss="bce_dice",
         weight_decay=0.01,
@@ -209,7 +209,7 @@ def our_trainer(
         hairs=0.1,
     )
     validation = Split(split.images[:1], split.masks[:1], ["0"])
-    return kind(params, split, validation, device, random_weights(given.encoder))
+    return Trainer(params, split, validation, device, random_weights(given.encoder))
 
 
 def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:

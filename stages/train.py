@@ -4,8 +4,8 @@ reads   arrays/, pretrained/
 writes  model/unet.safetensors, metrics/history.csv (a row an epoch, as it happens),
         metrics/train.json (the best epoch), a run in MLflow
 knobs   train_fraction, split_seed, resize, encoder, width, depth, seed, epochs, batch_size, lr,
-        encoder_lr, schedule, loss, weight_decay, average_decay, orientations, geometry, colour,
-        hairs, precision, threads (params.yaml)
+        encoder_lr, encoder_statistics, schedule, loss, weight_decay, average_decay, orientations,
+        geometry, colour, hairs, precision, threads (params.yaml)
 
 A training that was broken off goes on from the last step that was saved; SIGTERM and Ctrl-C save
 before they end it. One that was over when DVC was killed only has its outputs written again. With

@@ -60,6 +60,7 @@ import hashlib
 from types import SimpleNamespace
 import numpy as np
 import torch
+from torchvision.models import get_model
 from lesion.network.device import prepare
 from lesion.network.predict import Predictor
 from lesion.training.batches import Split
@@ -75,11 +76,13 @@ for encoder, side, count in (
     split = Split(images, masks, [str(n) for n in range(2 * count)])
     params = SimpleNamespace(
         precision="portable", encoder=encoder, width=16, depth=4 if encoder == "none" else 5,
-        batch_size=count, epochs=9, seed=0, lr=1e-3, encoder_lr=0.3, schedule="one_cycle",
-        loss="bce_dice", weight_decay=0.01, average_decay=0.9, orientations=True, geometry=0.5,
-        colour=0.5, hairs=0.5,
+        batch_size=count, epochs=9, seed=0, lr=1e-3, encoder_lr=0.3, encoder_statistics="imagenet",
+        schedule="one_cycle", loss="bce_dice", weight_decay=0.01, average_decay=0.9,
+        orientations=True, geometry=0.5, colour=0.5, hairs=0.5,
     )
-    trainer = Trainer(params, split, split, device)
+    torch.manual_seed(0)
+    imagenet = None if encoder == "none" else get_model(encoder).state_dict()
+    trainer = Trainer(params, split, split, device, imagenet)
     trainer.advance()
     digest = hashlib.sha256()
     for tensor in trainer.model.state_dict().values():

@@ -22,6 +22,7 @@ BOOLEANS = ["drop_leaks", "orientations", "tta"]
 CHOICES = {
     "resize": "stretch, letterbox, crop",
     "encoder": "none, mobilenet_v2, mobilenet_v3_small",
+    "encoder_statistics": "batch, imagenet",
     "schedule": "one_cycle, constant",
     "loss": "bce_dice, bce",
     "precision": "portable, auto, float32, bfloat16",

@@ -47,6 +47,7 @@ def settings(**changes: object) -> TrainParams:
         "batch_size": 4,
         "lr": 1e-2,
         "encoder_lr": 0.3,
+        "encoder_statistics": "batch",
         "schedule": "one_cycle",
         "loss": "bce_dice",
         "weight_decay": 0.01,
@@ -139,7 +140,7 @@ def test_two_trainings_are_equal_bit_for_bit(trainer, network):
     [
         ({}, range(4)),
         ({"encoder": "efficientnet_b0", "depth": 3}, (1, 2)),
-        ({**ENCODER, "pretrained": True}, (1, 3)),
+        ({**ENCODER, "pretrained": True, "encoder_statistics": "imagenet"}, (1, 3)),
     ],
     ids=["unet", "efficientnet", "pretrained"],
 )
@@ -228,11 +229,13 @@ def test_what_a_network_draws_at_random_depends_on_seed_and_step_alone(trainer):
         {"hairs": 0.0},
         {"precision": "bfloat16"},
         {"encoder_lr": 0.5},
+        {"encoder_statistics": "imagenet"},
     ],
     ids=str,
 )
 def test_every_setting_counts(trainer, change):
-    options = {"epochs": 1, **({**ENCODER, "pretrained": True} if "encoder_lr" in change else {})}
+    of_encoder = any(name.startswith("encoder_") for name in change)
+    options = {"epochs": 1, **({**ENCODER, "pretrained": True} if of_encoder else {})}
     one, other = (finish(trainer(**{**options, **setting})) for setting in ({}, change))
     assert not torch.equal(one.model.head.weight, other.model.head.weight)
 
@@ -303,16 +306,18 @@ def test_an_encoder_begins_with_the_weights_that_are_given(trainer):
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_an_encoder_keeps_the_statistics_that_came_with_its_weights_and_no_others(
-    trainer, pretrained
+@pytest.mark.parametrize("by", ["imagenet", "batch"])
+def test_an_encoder_keeps_the_statistics_that_came_with_its_weights_if_it_is_to(
+    trainer, pretrained, by
 ):
-    running = trainer(**ENCODER, pretrained=pretrained, epochs=1)
+    running = trainer(**ENCODER, pretrained=pretrained, encoder_statistics=by, epochs=1)
     before = copy.deepcopy(running.model.state_dict())
     finish(running)
     for state in (running.model.state_dict(), running.averaged.state_dict(), running.best):
         changed = {name for name in state if not torch.equal(state[name], before[name])}
         statistics = {name for name in state if "running_" in name or "num_batches" in name}
-        kept = {name for name in statistics if pretrained and name.startswith("encoder.")}
+        fixed = pretrained and by == "imagenet"
+        kept = {name for name in statistics if fixed and name.startswith("encoder.")}
         assert changed & statistics == statistics - kept
         assert changed >= {name for name in state if name.endswith("bias")} - statistics
 
@@ -320,7 +325,7 @@ def test_an_encoder_keeps_the_statistics_that_came_with_its_weights_and_no_other
 def test_the_best_weights_alone_score_what_validation_saw_of_a_pretrained_encoder(
     trainer, validation_split
 ):
-    running = finish(trainer(**ENCODER, pretrained=True, epochs=2))
+    running = finish(trainer(**ENCODER, pretrained=True, encoder_statistics="imagenet", epochs=2))
     network = build_model(running.params).eval()
     network.load_state_dict(running.best)
     score = partial(score_batch, network, running.params)
@@ -590,7 +595,7 @@ def test_nothing_is_recorded_on_a_processor(trainer):
 
 NETWORKS = {
     "none": {},
-    "mobilenet_v2": {"depth": 5, "pretrained": True},
+    "mobilenet_v2": {"depth": 5, "pretrained": True, "encoder_statistics": "imagenet"},
     "efficientnet_b0": {"depth": 3},  # both of them skip blocks at random
     "convnext_tiny": {"depth": 3},
 }

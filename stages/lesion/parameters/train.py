@@ -22,6 +22,7 @@ class TrainParams(StageParams):
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     lr: Annotated[float, Field(gt=0, le=10)]
     encoder_lr: Strength
+    encoder_statistics: Literal["batch", "imagenet"]
     schedule: Literal["one_cycle", "constant"]
     loss: Literal["bce_dice", "bce"]
     weight_decay: Annotated[float, Field(ge=0, le=10)]

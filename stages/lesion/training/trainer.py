@@ -85,7 +85,7 @@ class Trainer:
 
         torch.manual_seed(params.seed)
         self.model = build_model(params, imagenet).to(device).to(memory_format=torch.channels_last)
-        if imagenet:  # whose statistics are those of a million photographs
+        if imagenet and params.encoder_statistics == "imagenet":
             fix_statistics(self.model.encoder)
         suit_bfloat16(self.model, device, params.precision)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
