@@ -89,6 +89,11 @@ def test_logits_have_the_size_of_the_image(encoder, size):
     assert logits.shape == (1, 1, *size) and logits.isfinite().all()
 
 
+def test_only_relu_works_in_place_as_torch_copies_the_input_of_others_to_learn(encoder):
+    in_place = {type(part) for part in encoder.modules() if getattr(part, "inplace", False)}
+    assert in_place <= {nn.ReLU}
+
+
 def test_gradients_reach_every_parameter(encoder):
     torch.manual_seed(0)
     # Not in training, when whole blocks are left out at random.
