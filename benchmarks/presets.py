@@ -38,11 +38,16 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder for the results")
     parser.add_argument("presets", nargs="+", help="names of files in presets/")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="instead of the presets' own")
     parser.add_argument("--precision", help="instead of the presets' own")
     parser.add_argument("--threads", type=int, help="instead of the presets' own")
     parser.add_argument("--before", type=Path, help="folder of other results, to compare with")
     given = parser.parse_args()
-    options = {"precision": given.precision, "threads": given.threads}
+    options = {
+        "epochs": given.epochs,
+        "precision": given.precision,
+        "threads": given.threads,
+    }
     changes = {name: value for name, value in options.items() if value is not None}
 
     results = {
