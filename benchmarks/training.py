@@ -6,9 +6,7 @@ Both train a U-Net with the same encoder on random images that lie in memory, in
 round each in turn; numbers are medians over the rounds, with the least and the greatest.
 
 ours       lesion.training.trainer.Trainer: whole steps, from uint8 images to averaged weights, with
-           augmentation; prediction as all of this project predicts, by
-           lesion.network.predict.probability_maps: passes of 8 images, each on one thread
-one pass   prediction of the whole batch at once, by all threads, as the others'
+           augmentation; prediction by lesion.network.predict.Predictor
 given back the same without lesion.network.memory.memory_kept, as glibc is by itself
 by batch   ours with encoder_statistics batch; the others are with imagenet
 theirs     smp.Unet as its documentation uses it: float32, contiguous; Adam; cross-entropy plus
@@ -40,7 +38,7 @@ from random_weights import random_weights
 import lesion.training.trainer
 from lesion.network.device import in_bfloat16, prepare
 from lesion.network.memory import memory_kept
-from lesion.network.predict import Predictor, probability_maps
+from lesion.network.predict import Predictor
 from lesion.training.batches import Split
 from lesion.training.trainer import Trainer
 
@@ -67,7 +65,7 @@ def main() -> None:
     if given.encoder != "none":
         by_batch = our_trainer(given, device, "batch")
         contenders["ours, by batch"] = lambda: by_batch.advance()
-    contenders |= predictions(trainer, given)
+    contenders["ours, prediction"] = predictor(trainer, given)
     contenders |= theirs(given, device)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(given.rounds):
@@ -89,14 +87,12 @@ def main() -> None:
     found = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {kind}" for kind, rate in products.items())
     print(f"matrix products: {found}; copying: {copying / 1e9:.1f} GB/s\n")
     images = given.batch_size
-    # Operations are counted in one thread alone, and so those of prediction in one pass.
-    counted = contenders | {"ours, prediction": contenders["ours, prediction, one pass"]}
     rows = [
         floors(name, step, median(seconds[name]), images, products[kinds[name]], copying)
-        for name, step in counted.items()
+        for name, step in contenders.items()
     ]
     print(table(rows))
-    for name in ("ours", "ours, prediction, one pass"):
+    for name in ("ours", "ours, prediction"):
         if device.type == "cpu":  # a GPU computes later
             print(f"\n{name}: ms an image, by kinds of operations\n")
             print(table(by_kinds(name, contenders[name], images, products[kinds[name]], copying)))
@@ -216,20 +212,15 @@ def our_trainer(
     return Trainer(params, split, validation, device, random_weights(given.encoder))
 
 
-def predictions(trainer: Trainer, given: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    predict, device = Predictor(trainer.averaged, given.precision), trainer.device
-    images = torch.as_tensor(trainer.train.images[: given.batch_size]).to(device)
-    arrays, workers = images.cpu().numpy(), torch.get_num_threads()
+def predictor(trainer: Trainer, given: argparse.Namespace) -> Callable[[], object]:
+    predict = Predictor(trainer.averaged, given.precision)
+    images = torch.as_tensor(trainer.train.images[: given.batch_size]).to(trainer.device)
 
     @torch.no_grad()
-    def one_pass() -> None:
+    def step() -> None:
         predict(images)
 
-    def as_used() -> None:
-        for _ in probability_maps(predict, arrays, device, workers=workers):
-            pass
-
-    return {"ours, prediction": as_used, "ours, prediction, one pass": one_pass}
+    return step
 
 
 def theirs(given: argparse.Namespace, device: torch.device) -> dict[str, Callable[[], object]]:
