@@ -17,8 +17,8 @@ a run of its own. Peers train until their time is up, and their weights are scor
 seconds      of wall clock from the start of the first process, imports included
 to Dice      for peers in a straight line between the marks around it, for this project the whole
              time of the shortest run that reached it
-after        the Dice of the last mark, or the longest run, that was over by then, if it took 0.4 of
-             the time at least, a peer's 0.75 of it
+after        of this project the Dice of the longest run that was over by then, of a peer the last
+             mark's, if that took 0.75 of the time at least
 images/s     of training, loader included, without the first two steps
 peak         most memory of the main process, workers apart
 lines        that a user writes: lines of code of the contender's script
@@ -276,8 +276,9 @@ def row_of_scores(name: str, curves: list[Curve]) -> dict[str, str]:
         f"to {dice:.2f}, s": [seconds_to(one, dice, name != "this project") for one in curves]
         for dice in DICE
     }
-    # A training that was broken off long before says nothing of what it would have become.
-    least = 0.4 if name == "this project" else 0.75
+    # A run of this project has come to its end; a peer's that was broken off long before says
+    # nothing of what it would have become.
+    least = 0 if name == "this project" else 0.75
     scored = {
         f"after {minutes} min": [after(one, minutes, least) for one in curves]
         for minutes in MINUTES

@@ -93,8 +93,13 @@ def test_a_score_after_minutes_is_the_last_that_was_there_by_then(peers):
     points = [(50.0, 0.7), (123.0, 0.8), (330.0, 0.9)]
     assert [peers.after(points, m, 0.4) for m in (0.5, 1, 2, 5)] == [None, 0.7, 0.8, 0.8]
     assert [peers.after(points, 5, least) for least in (0.4, 0.75)] == [0.8, None]
-    # A training that was over long before says nothing of what it would have become.
-    assert peers.after(points, 20, 0.4) is None
+
+
+def test_a_peer_that_was_broken_off_long_before_has_no_score_after_the_minutes(peers):
+    points = [(100.0, 0.7), (800.0, 0.8)]
+    rows = {name: peers.row_of_scores(name, [points]) for name in ("this project", "a peer")}
+    shown = {name: [row[f"after {m} min"] for m in (15, 45)] for name, row in rows.items()}
+    assert shown == {"this project": ["0.8000", "0.8000"], "a peer": ["0.8000", "–"]}
 
 
 def test_runs_of_one_seed_are_the_points_of_this_projects_curve(peers):
