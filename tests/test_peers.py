@@ -43,6 +43,14 @@ def peers(monkeypatch):
 
 
 @pytest.fixture
+def peers_page(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import peers_page
+
+    return peers_page
+
+
+@pytest.fixture
 def split(tmp_path) -> Path:
     """Two training and three test images of two sizes, red in the left half, which is lesion."""
     for name, count in (("train", 2), ("validation", 1), ("test", 3)):
@@ -80,36 +88,43 @@ def test_a_contenders_weights_of_each_mark_are_scored_at_the_original_size(peers
         peers.score(out / "2", masks)
 
 
-def test_time_to_a_score_lies_between_marks_and_never_before_the_first(peers):
+def test_time_to_a_score_lies_between_marks_and_never_before_the_first(peers_page):
     points = [(60.0, 0.7), (120.0, 0.8), (180.0, 0.78), (300.0, 0.9)]
-    assert peers.seconds_to(points, 0.75, between=True) == pytest.approx(90)
-    assert peers.seconds_to(points, 0.75, between=False) == 120
-    assert peers.seconds_to(points, 0.65, between=True) == 60
-    assert peers.seconds_to(points, 0.85, between=True) == pytest.approx(180 + 120 * 0.07 / 0.12)
-    assert peers.seconds_to(points, 0.95, between=True) is None
+    assert peers_page.seconds_to(points, 0.75, between=True) == pytest.approx(90)
+    assert peers_page.seconds_to(points, 0.75, between=False) == 120
+    assert peers_page.seconds_to(points, 0.65, between=True) == 60
+    assert peers_page.seconds_to(points, 0.85, between=True) == pytest.approx(
+        180 + 120 * 0.07 / 0.12
+    )
+    assert peers_page.seconds_to(points, 0.95, between=True) is None
 
 
-def test_a_score_after_minutes_is_the_last_that_was_there_by_then(peers):
+def test_a_score_after_minutes_is_the_last_that_was_there_by_then(peers_page):
     points = [(50.0, 0.7), (123.0, 0.8), (330.0, 0.9)]
-    assert [peers.after(points, m, 0.4) for m in (0.5, 1, 2, 5)] == [None, 0.7, 0.8, 0.8]
-    assert [peers.after(points, 5, least) for least in (0.4, 0.75)] == [0.8, None]
+    assert [peers_page.after(points, m, 0.4) for m in (0.5, 1, 2, 5)] == [None, 0.7, 0.8, 0.8]
+    assert [peers_page.after(points, 5, least) for least in (0.4, 0.75)] == [0.8, None]
 
 
-def test_a_peer_that_was_broken_off_long_before_has_no_score_after_the_minutes(peers):
+def test_a_peer_that_was_broken_off_long_before_has_no_score_after_the_minutes(peers_page):
     points = [(100.0, 0.7), (800.0, 0.8)]
-    rows = {name: peers.row_of_scores(name, [points]) for name in ("this project", "a peer")}
+    rows = {name: peers_page.row_of_scores(name, [points]) for name in ("this project", "a peer")}
     shown = {name: [row[f"after {m} min"] for m in (15, 45)] for name, row in rows.items()}
     assert shown == {"this project": ["0.8000", "0.8000"], "a peer": ["0.8000", "–"]}
 
 
-def test_runs_of_one_seed_are_the_points_of_this_projects_curve(peers):
+def test_runs_of_one_seed_are_points_of_a_curve_and_unscored_learners_have_none(peers_page):
     def run(seconds, dice):
         return {"marks": {str(seconds): {"dice": dice}}}
 
-    long, short = list(peers.OURS)[1::-1]
-    results = {long: [run(100, 0.9), run(110, 0.91)], short: [run(50, 0.8), run(60, 0.81)]}
-    assert peers.curves_of(results) == {
-        "this project": [[(50, 0.8), (100, 0.9)], [(60, 0.81), (110, 0.91)]]
+    results = {
+        "long": [run(100, 0.9), run(110, 0.91)],
+        "short": [run(50, 0.8), run(60, 0.81)],
+        "a peer": [run(70, 0.7)],
+        "a share": [{"marks": {}}],
+    }
+    assert peers_page.curves_of(results, ["short", "long"]) == {
+        "this project": [[(50, 0.8), (100, 0.9)], [(60, 0.81), (110, 0.91)]],
+        "a peer": [[(70, 0.7)]],
     }
 
 
@@ -121,11 +136,11 @@ def test_lines_of_code_are_counted_without_text_and_gaps(peers, tmp_path):
     assert peers.lines_of(script) == 5
 
 
-def test_tables_go_between_the_pages_marks_and_nowhere_else(peers, tmp_path):
+def test_tables_go_between_the_pages_marks_and_nowhere_else(peers_page, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- peers -->\nold\n<!-- end of peers -->\nafter\n")
     for written in ("new", "newer \\1"):
-        peers.into_page(written, page)
+        peers_page.into_page(written, page)
         text = f"before\n<!-- peers -->\n\n{written}\n\n<!-- end of peers -->\nafter\n"
         assert page.read_text() == text
 
