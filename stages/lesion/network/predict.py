@@ -69,8 +69,7 @@ def probability_maps(
 
     On a processor an image's probabilities are the same to the bit whatever images lie beside it,
     whatever else is asked for, and however many `workers` (0: one a core) share the work: each
-    forward pass is of equally many views, on one thread. It is also faster than all threads at one
-    forward pass.
+    forward pass is of equally many views, on one thread.
     """
     mirrored = any(tta)
     together = images_a_pass(device, mirrored)
