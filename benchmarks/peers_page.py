@@ -22,8 +22,8 @@ def tables(results: Results, own: Collection[str]) -> str:
     """In Markdown."""
     curves = curves_of(results, own)
     versions = {}
-    for name in results.keys() - set(own):
-        versions |= results[name][0]["versions"]
+    for name, runs in results.items():
+        versions |= runs[0]["versions"] if name not in own else {}
     lines = [
         f"{machine(['torch', 'torchvision'])}; "
         + ", ".join(f"{package} {version}" for package, version in versions.items()),

@@ -43,12 +43,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="instead of the presets' own")
     parser.add_argument("--before", type=Path, help="folder of other results, to compare with")
     given = parser.parse_args()
-    options = {
-        "epochs": given.epochs,
-        "precision": given.precision,
-        "threads": given.threads,
-    }
-    changes = {name: value for name, value in options.items() if value is not None}
+    options = ("epochs", "precision", "threads")
+    changes = {name: value for name in options if (value := getattr(given, name)) is not None}
 
     results = {
         preset: [run(given.data, given.runs, preset, seed, changes) for seed in range(given.seeds)]
@@ -66,7 +62,8 @@ def main() -> None:
 
 def run(data: Path, runs: Path, preset: str, seed: int, changes: dict[str, object]) -> Path:
     """The folder with the results of a preset and seed, which are made if they are not there."""
-    folder = runs / "-".join(map(str, (preset, seed, *changes.values())))
+    changed = (f"{name}={value}" for name, value in changes.items())
+    folder = runs / "-".join((preset, str(seed), *changed))
     done = folder / "seconds.json"
     if done.exists():
         return folder

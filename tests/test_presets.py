@@ -46,3 +46,17 @@ def test_a_preset_leaves_nothing_of_a_training_to_the_defaults_but_seed_and_data
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)
 def test_the_readme_has_the_command_of_each_preset(preset: Path) -> None:
     assert f"dvc exp run $(cat presets/{preset.name})" in (ROOT / "README.md").read_text()
+
+
+def test_a_run_with_other_values_has_a_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import presets
+
+    def finish(folder, **_):  # as if its stages had run
+        folder.mkdir()
+
+    monkeypatch.setattr(presets, "stages_in", finish)
+    monkeypatch.setattr(presets, "STAGES", ())
+    changes = ({}, {"epochs": 1}, {"threads": 1}, {"epochs": 1, "threads": 1})
+    folders = [presets.run(tmp_path, tmp_path, "two-minutes", 0, change) for change in changes]
+    assert len(set(folders)) == len(changes)
