@@ -89,9 +89,12 @@ def after(points: Curve, minutes: float, least: float) -> float | None:
 
 
 def cell(values: list[float | None], digits: int) -> str:
-    """A dash where a seed has none."""
+    """Of the seeds that have a value, and how many those are, where others have none."""
     numbers = [value for value in values if value is not None]
-    return spread(numbers, digits) if len(numbers) == len(values) else "–"
+    if not numbers:
+        return "–"
+    of_them = f", {len(numbers)} of {len(values)}" if len(numbers) < len(values) else ""
+    return spread(numbers, digits) + of_them
 
 
 def row_of_rates(name: str, runs: list[dict]) -> dict[str, str]:

@@ -112,6 +112,17 @@ def test_a_peer_that_was_broken_off_long_before_has_no_score_after_the_minutes(p
     assert shown == {"this project": ["0.8000", "0.8000"], "a peer": ["0.8000", "–"]}
 
 
+def test_a_figure_that_not_every_seed_has_says_how_many_have_it(peers_page):
+    """A median of those that got so far is no median of all."""
+    curves = [[(60.0, 0.86), (870.0, 0.88)], [(60.0, 0.7), (500.0, 0.84)]]
+    row = peers_page.row_of_scores("a peer", curves)
+    assert row["to 0.80, s"] == "217 (60–374)"
+    assert row["to 0.85, s"] == "60, 1 of 2"
+    assert row["to 0.89, s"] == "–"
+    assert row["after 1 min"] == "0.7800 (0.7000–0.8600)"
+    assert row["after 15 min"] == "0.8800, 1 of 2"
+
+
 def test_runs_of_one_seed_are_points_of_a_curve_and_unscored_learners_have_none(peers_page):
     def run(seconds, dice):
         return {"marks": {str(seconds): {"dice": dice}}}
