@@ -133,11 +133,9 @@ def measure_preprocess(project: Path) -> Measured:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """The median, with the least and the greatest where there are several."""
-    middle = f"{median(values):.{digits}f}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    """The median, with the least and the greatest where those differ as they are written."""
+    low, middle, high = (f"{of(values):.{digits}f}" for of in (min, median, max))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def table(rows: list[dict[str, str]]) -> str:

@@ -131,8 +131,9 @@ def draw(results: Results, own: Collection[str], picture: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
     for number, (name, curves) in enumerate(curves_of(results, own).items()):
+        ours = name == "this project"
+        style = {"marker": "o", "linewidth": 2} if ours else {"marker": "."}
         for points in curves:
-            style = {"marker": "o", "linewidth": 2} if number == 0 else {"marker": "."}
             label = name if points is curves[0] else None
             axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label, **style)
     ticks = [30, 60, 120, 300, 900, 2700]
