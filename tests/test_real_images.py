@@ -11,12 +11,13 @@ import pytest
 from lesion.photos.archives import ArchiveReader, find_archives, find_pairs
 from lesion.photos.convert import Converted, convert
 from lesion.photos.duplicates import near_pairs, perceptual_hash
+from lesion.photos.exclusions import read_exclusions
 from lesion.photos.images import decode_image
 from lesion.photos.masks import decode_mask
 from lesion.photos.placement import from_square, image_to_square, least_size, place
 from lesion.pipeline.parallel import in_order
 from lesion.scoring.scores import Confusion
-from project import SHARED
+from project import ROOT, SHARED
 
 ISIC = SHARED / "isic2018"
 
@@ -44,6 +45,11 @@ def files(folder: Path, step: int = 1) -> Iterator[Files]:
                 archives.read(pair.image_archive, pair.image),
                 archives.read(pair.mask_archive, pair.mask),
             )
+
+
+def test_the_benchmarks_verdicts_are_a_file_that_exclude_can_name() -> None:
+    ids = [pair.id for pair in find_pairs(find_archives(ISIC / "train-512px"))]
+    assert len(read_exclusions(ROOT / "benchmarks/verdicts.csv", ids)) == 41
 
 
 def test_no_photograph_at_native_size_is_refused_or_noted() -> None:
