@@ -22,6 +22,7 @@ after        of this project the Dice of the longest run that was over by then, 
 images/s     of training, loader included, without the first two steps
 peak         most memory of the main process, workers apart
 lines        that a user writes: lines of code of the contender's script
+2 of 3       of the seeds have a figure, and it is the median and range of those
 """
 
 import argparse
