@@ -37,7 +37,11 @@ def tables(results: Results, own: Collection[str]) -> str:
 
 
 def curves_of(results: Results, own: Collection[str]) -> dict[str, list[Curve]]:
-    """Of each learner that was scored a curve a seed; of this project's the runs are the points."""
+    """Of each learner that was scored a curve a seed.
+
+    This project's has its runs as points, and is there of the seeds that all its lengths have: one
+    without the short ones would seem slow to reach a score.
+    """
     seeds = zip(*(results[name] for name in own if name in results), strict=False)
     curves = {"this project": [[*chain.from_iterable(map(curve, runs))] for runs in seeds]}
     curves |= {

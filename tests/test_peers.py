@@ -123,12 +123,12 @@ def test_a_figure_that_not_every_seed_has_says_how_many_have_it(peers_page):
     assert row["after 15 min"] == "0.8800, 1 of 2"
 
 
-def test_runs_of_one_seed_are_points_of_a_curve_and_unscored_learners_have_none(peers_page):
+def test_a_seed_that_all_lengths_have_is_a_curve_and_unscored_learners_have_none(peers_page):
     def run(seconds, dice):
         return {"marks": {str(seconds): {"dice": dice}}}
 
     results = {
-        "long": [run(100, 0.9), run(110, 0.91)],
+        "long": [run(100, 0.9), run(110, 0.91), run(120, 0.92)],
         "short": [run(50, 0.8), run(60, 0.81)],
         "a peer": [run(70, 0.7)],
         "a share": [{"marks": {}}],
