@@ -133,7 +133,7 @@ def draw(results: Results, own: Collection[str], picture: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(8, 5), dpi=150, layout="constrained")
     for number, (name, curves) in enumerate(curves_of(results, own).items()):
         ours = name == "this project"
         style = {"marker": "o", "linewidth": 2} if ours else {"marker": "."}
@@ -147,5 +147,5 @@ def draw(results: Results, own: Collection[str], picture: Path) -> None:
     axes.set(ylim=(0.5, 0.93), xlabel="wall clock from the start", ylabel="Dice of the test images")
     axes.set_title("Dice by time, images on disk to weights", loc="left")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     figure.savefig(picture)
