@@ -123,6 +123,11 @@ def test_a_figure_that_not_every_seed_has_says_how_many_have_it(peers_page):
     assert row["after 15 min"] == "0.8800, 1 of 2"
 
 
+def test_a_range_whose_ends_are_written_alike_is_left_away(peers_page):
+    assert peers_page.cell([0.70001, 0.70004], 4) == "0.7000"
+    assert peers_page.cell([0.7, 0.7, 0.7002], 4) == "0.7000 (0.7000–0.7002)"
+
+
 def test_a_seed_that_all_lengths_have_is_a_curve_and_unscored_learners_have_none(peers_page):
     def run(seconds, dice):
         return {"marks": {str(seconds): {"dice": dice}}}
